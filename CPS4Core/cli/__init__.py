@@ -1,0 +1,1 @@
+"""The command `cps4`: one module for each of its commands."""

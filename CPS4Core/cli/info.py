@@ -61,7 +61,7 @@ def versions() -> dict[str, str | None]:
 
 
 def describe_device() -> dict[str, Any]:
-    """The processor with the instruction sets that decide the speed, and the GPU if torch sees one."""
+    """The processor, what decides its speed, and the GPUs that torch sees."""
     import torch
 
     cpu = {

@@ -70,8 +70,8 @@ def build_parser(only: str | None = None) -> argparse.ArgumentParser:
     """The parser of `cps4` with every command, or with `only` one to save the other imports."""
     parser = argparse.ArgumentParser(
         prog="cps4",
-        description="Segment spine MRI by class prompts, from a few labelled and many unlabelled "
-        "scans.",
+        description="Learn to segment spine MRI from a few labelled and many unlabelled scans, with "
+        "one text prompt for each structure.",
         epilog="'cps4 COMMAND --help' shows the options of a command and an example.",
     )
     parser.add_argument("--version", action="version", version=f"cps4 {__version__}")
@@ -93,7 +93,7 @@ def build_parser(only: str | None = None) -> argparse.ArgumentParser:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run `cps4`; returns the exit code: 0 well, 1 not all well, 2 a user's error, 130 cancelled."""
+    """Run `cps4`; returns 0 for all well, 1 for not all well, 2 for bad input, 130 if cancelled."""
     # Idle OpenMP threads otherwise spin beside a busy desktop; torch reads these at its import.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     os.environ.setdefault("GOMP_SPINCOUNT", "0")

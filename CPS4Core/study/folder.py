@@ -24,7 +24,7 @@ from CPS4Core.study.splits import Selection, Splits, default_splits
 if TYPE_CHECKING:
     from os import PathLike
 
-DATASET, SPLITS = "dataset.json", "splits.json"
+DATASET, SPLITS, SOURCES = "dataset.json", "splits.json", "sources.json"
 VOLUME_ENDINGS = (".nii.gz", ".nii", ".seg.nrrd", ".nrrd", ".nhdr", ".mha", ".mhd")
 _CHANNEL = re.compile(r"(.+)_(\d{4})")
 
@@ -114,6 +114,15 @@ class Study:
         """Ids of the cases without a label file."""
         return [case.id for case in self.cases.values() if case.label is None]
 
+    @property
+    def patients(self) -> dict[str, str]:
+        """Case id -> patient, for cases whose import recorded one; others stand for themselves."""
+        path = self.folder / SOURCES
+        if not path.is_file():
+            return {}
+        recorded = read_json(path, SOURCES)
+        return {c: r["patient"] for c, r in recorded.items() if c in self.cases and "patient" in r}
+
     def select(
         self, labelled: str | int | float = "all", order: str | int = "0", seed: int = 0
     ) -> Selection:
@@ -171,19 +180,24 @@ def write_dataset_json(
     content.setdefault("channel_names", {"0": channel})
     content["labels"] = schema.nnunet_labels()
     cases = _scan(root, "Tr", file_ending, 0)
-    labelled = {c.id: c for c in sorted(cases.values(), key=lambda c: c.id) if c.label is not None}
-    content["numTraining"] = len(labelled)
+    elsewhere = {
+        case: entry
+        for case, entry in (content.pop("dataset", None) or {}).items()
+        if case not in cases
+    }
+    labelled = [case.id for case in cases.values() if case.label is not None]
+    content["numTraining"] = len(labelled) + len(elsewhere)
     content["file_ending"] = file_ending
     content["name"] = name or content.get("name") or root.resolve().name
-    content.pop("dataset", None)
-    if len(labelled) < len(cases):
-        content["dataset"] = {
-            c: {
-                "images": [f"imagesTr/{c}_0000{file_ending}"],
-                "label": f"labelsTr/{c}{file_ending}",
+    if elsewhere or len(labelled) < len(cases):
+        ours = {
+            case: {
+                "images": [f"imagesTr/{case}_0000{file_ending}"],
+                "label": f"labelsTr/{case}{file_ending}",
             }
-            for c in labelled
+            for case in labelled
         }
+        content["dataset"] = elsewhere | ours
     content["cps4_schema"] = schema.to_dict()
     write_json(root / DATASET, content)
 

@@ -245,14 +245,15 @@ def make_splits(
     """Draw splits of a study's cases, reproducibly from `seed`.
 
     `val` and `test` are numbers or shares of the labelled cases; only labelled ones go there.
-    `ratios` are percentages of all training cases. `group` maps a case id to its patient: cases of
-    one patient stay on one side. Raises CPS4Error where no labelled case is left for training.
+    `ratios` are percentages of all training cases. Cases of one patient stay on one side; `group`
+    maps a case id to its patient (default: what the import recorded, else the case). Raises
+    CPS4Error where no labelled case is left for training.
     """
-    side = group or (lambda case: case)
     labels = study.has_label
+    patients = study.patients if group is None else {case: group(case) for case in labels}
     groups: dict[str, list[str]] = {}
     for case in sorted(labels):
-        groups.setdefault(side(case), []).append(case)
+        groups.setdefault(patients.get(case, case), []).append(case)
     # Only wholly labelled patients are drawn, so that nobody's unlabelled scan stays behind.
     free = [g for g, cases in groups.items() if all(labels[c] for c in cases)]
     random.Random(f"parts {seed}").shuffle(free)

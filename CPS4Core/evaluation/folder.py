@@ -106,7 +106,7 @@ def score_pair(
         stack = to_sagittal(truth_image)
         truth = schema.to_indices(stack.array)
     except (CPS4Error, OSError, RuntimeError, ValueError, MemoryError) as error:
-        return pair.case, None, f"The label map cannot be used. {error}"
+        return pair.case, None, f"The label map cannot be used. {_without_path(error)}"
     failure = None
     prediction = np.zeros_like(truth)
     try:
@@ -117,9 +117,16 @@ def score_pair(
         values = to_sagittal(read_label_map(pair.prediction, like=truth_image)).array
         prediction = schema.to_indices(own.remap(values, schema) if own else values)
     except (CPS4Error, OSError, RuntimeError, ValueError, MemoryError) as error:
-        failure = str(error) or type(error).__name__
+        failure = _without_path(error)
     scores = evaluate_case(pair.case, prediction, truth, stack.spacing, schema, settings)
     return pair.case, scores, failure
+
+
+def _without_path(error: Exception) -> str:
+    """The message for results that may be passed on: the case id says enough about the file."""
+    if isinstance(error, CPS4Error):
+        return str(CPS4Error(error.cause, cure=error.cure))
+    return f"{getattr(error, 'strerror', None) or str(error) or type(error).__name__}."
 
 
 Job = Callable[[Pair], Outcome]

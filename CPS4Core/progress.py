@@ -122,13 +122,15 @@ class ConsoleProgress(Progress):
 
 @contextmanager
 def cancel_on_signals(progress: Progress) -> Iterator[None]:
-    """Turn Ctrl-C and SIGTERM into a cancellation at the next safe point; a second one interrupts."""
+    """Ctrl-C and SIGTERM cancel at the next safe point; a second one interrupts."""
 
     def handler(number: int, frame: object) -> None:
         if progress.cancelled:
             raise KeyboardInterrupt
         progress.cancel()
-        progress.message("Stopping at the next safe point; press Ctrl-C again to stop now", "warning")
+        progress.message(
+            "Stopping at the next safe point; press Ctrl-C again to stop now", "warning"
+        )
 
     previous = {s: signal.signal(s, handler) for s in (signal.SIGINT, signal.SIGTERM)}
     try:

@@ -57,8 +57,9 @@ class LabelSchema:
         values = [0, *(s.value for s in self.structures)]
         if self.ignore_value is not None:
             values.append(self.ignore_value)
-        for what, items in (("value", values), ("name", [s.name for s in self.structures])):
-            doubled = sorted({str(i) for i in items if items.count(i) > 1})  # type: ignore[attr-defined]
+        names = [s.name for s in self.structures]
+        for what, items in (("value", [str(v) for v in values]), ("name", names)):
+            doubled = sorted({i for i in items if items.count(i) > 1})
             if doubled:
                 raise CPS4Error(f"Label schema '{self.name}' uses {what} {doubled} twice")
         for s in self.structures:
@@ -106,7 +107,9 @@ class LabelSchema:
 
     def ordered_indices(self) -> list[int]:
         """Class indices along the spine, from the sacrum upwards."""
-        placed = [(s.order, i) for i, s in enumerate(self.structures, start=1) if s.order is not None]
+        placed = [
+            (s.order, i) for i, s in enumerate(self.structures, start=1) if s.order is not None
+        ]
         return [i for _, i in sorted(placed)]
 
     def foreign_values(self, labels: np.ndarray) -> list[int]:
@@ -181,7 +184,7 @@ class LabelSchema:
         return content
 
     def nnunet_labels(self) -> dict[str, int]:
-        """The `labels` table of nnU-Net's dataset.json, the ignore label last as nnU-Net wants it."""
+        """The `labels` table of dataset.json, the ignore label last as nnU-Net wants it."""
         labels = {"background": 0} | {s.name: s.value for s in self.structures}
         if self.ignore_value is not None:
             labels["ignore"] = self.ignore_value
@@ -233,7 +236,9 @@ def built_in_schema(name: str) -> LabelSchema:
         raise CPS4Error(
             f"No built-in label schema '{name}'", cure="Known: " + ", ".join(built_in_schemas())
         )
-    with resources.as_file(resources.files("CPS4Core") / "schemas" / f"{name.lower()}.json") as path:
+    with resources.as_file(
+        resources.files("CPS4Core") / "schemas" / f"{name.lower()}.json"
+    ) as path:
         return schema_from_dict(read_json(path, "label schema"), path)
 
 

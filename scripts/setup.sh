@@ -54,7 +54,8 @@ if [[ $(cat .venv/cps4-installed 2>/dev/null) != "$fingerprint" ]]; then
     "$venv" -m pip install $index "torch==$torch_version"
     "$venv" -m pip install $index --no-deps "torchvision==$torchvision_version"
     # Whatever build of torch came, the rest must not exchange it for another.
-    "$venv" -c 'import torch; print(f"torch=={torch.__version__}")' >.venv/constraints.txt
+    "$venv" -c 'from importlib.metadata import version; print("torch==" + version("torch"))' \
+        >.venv/constraints.txt
     echo "torchvision==$torchvision_version" >>.venv/constraints.txt
     "$venv" -m pip install --constraint .venv/constraints.txt --editable ".[fast,test]"
     echo "$fingerprint" >.venv/cps4-installed

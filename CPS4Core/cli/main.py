@@ -70,8 +70,8 @@ def build_parser(only: str | None = None) -> argparse.ArgumentParser:
     """The parser of `cps4` with every command, or with `only` one to save the other imports."""
     parser = argparse.ArgumentParser(
         prog="cps4",
-        description="Learn to segment spine MRI from a few labelled and many unlabelled scans, with "
-        "one text prompt for each structure.",
+        description="Learn to segment spine MRI from a few labelled and many unlabelled scans, "
+        "with one text prompt for each structure.",
         epilog="'cps4 COMMAND --help' shows the options of a command and an example.",
     )
     parser.add_argument("--version", action="version", version=f"cps4 {__version__}")

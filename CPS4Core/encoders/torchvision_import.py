@@ -1,6 +1,6 @@
-"""The import of timm where torchvision's compiled operators do not fit torch's build.
+"""The import of timm and transformers where torchvision does not fit the build of torch.
 
-timm imports torchvision. Beside a CPU build of torch, a CUDA build of torchvision cannot load its
+Both import torchvision. Beside a CPU build of torch, a CUDA build of torchvision cannot load its
 operators and fails at its import. Nothing here uses these operators, so declaring the two that are
 missed is enough; it happens only where the import really fails for this reason.
 """
@@ -8,6 +8,7 @@ missed is enough; it happens only where the import really fails for this reason.
 from __future__ import annotations
 
 from importlib import import_module
+from importlib.util import find_spec
 from types import ModuleType
 from typing import Any
 
@@ -41,6 +42,13 @@ def import_timm() -> ModuleType:
     """timm, with a torchvision that it can import; raises CPS4Error where one is not installed."""
     import_torchvision()
     return _import("timm")
+
+
+def import_transformers() -> ModuleType:
+    """transformers, which imports torchvision only where it is installed."""
+    if find_spec("torchvision") is not None:
+        import_torchvision()
+    return _import("transformers")
 
 
 def _import(name: str) -> ModuleType:

@@ -1,0 +1,40 @@
+"""`cps4 train`: both stages on a study."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from CPS4Core.cli.training_options import add_training_options, make_run
+from CPS4Core.progress import Progress
+
+HELP = "train a model on a study: stage 1 (prompts), then stage 2 (segmentation)"
+EXAMPLE = """
+cps4 train my_study --output runs/first --preset best --labelled 5%
+cps4 train my_study --output runs/teacher --method mean-teacher --labelled 5%
+Run the same command again to go on after an interruption.
+"""
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
+    add_training_options(parser)
+    parser.add_argument("--method", help="method of stage 2 (default: the preset's, cps4)")
+    parser.add_argument(
+        "--pretrained", type=Path, help="take stage 1 from this run or pretrained model"
+    )
+    parser.add_argument(
+        "--stage", choices=("both", "1", "2"), default="both", help="run one stage only"
+    )
+
+
+def run(args: argparse.Namespace, progress: Progress) -> int:
+    """Train; returns 0."""
+    overrides = [f"stage2.method={args.method}"] if args.method else []
+    training = make_run(args, overrides, args.pretrained)
+    info = training.stage1(progress) if args.stage == "1" else training.stage2(progress)
+    for stage, found in info.metrics.items():
+        shown = ", ".join(f"{k} {v:.3f}" for k, v in found["validation"].items())
+        progress.message(f"{stage}: best epoch {found['epoch']}; validation {shown or 'none'}")
+    progress.message(f"Model ({info.method}; {info.encoder_weights}): {info.folder}")
+    return 0

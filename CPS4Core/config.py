@@ -1,0 +1,235 @@
+"""Every option of the method with its type and the values it may take.
+
+Presets are YAML files in `CPS4Core/presets`; `load_config` reads one by name or path and applies
+overrides such as `stage1.epochs=5`. Where the paper is silent the option names the choices.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from importlib import resources
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from CPS4Core.errors import CPS4Error
+
+Share = Annotated[float, Field(ge=0, le=1)]
+Positive = Annotated[int, Field(gt=0)]
+
+
+class _Options(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class InputConfig(_Options):
+    """The working image."""
+
+    size: tuple[Positive, Positive]
+    """Rows (superior-inferior) and columns (anterior-posterior)."""
+    fit: Literal["pad", "stretch"]
+    ap_fraction: Annotated[float, Field(gt=0, le=1)]
+    """Share of the anterior-posterior axis that is kept, centred."""
+
+
+class AugmentationConfig(_Options):
+    """Random changes in training. None of them flips or turns the spine: levels are counted."""
+
+    rotation: float
+    """Degrees to either side."""
+    elastic_alpha: float
+    elastic_sigma: float
+    elastic_probability: Share
+    contrast: tuple[float, float]
+    contrast_probability: Share
+    scale: tuple[float, float]
+    shift: Share
+    """Share of the image side, to either side."""
+    gamma: tuple[float, float]
+    gamma_probability: Share
+    bias: Annotated[float, Field(ge=0)]
+    """Strength of a smooth multiplicative field."""
+    noise: Annotated[float, Field(ge=0)]
+
+
+class VisionConfig(_Options):
+    """The vision encoder."""
+
+    kind: Literal["timm", "conv-vit"]
+    name: str
+    """A timm model name; for `conv-vit` only a label."""
+    pretrained: bool
+    patch: Positive
+    width: Positive
+    depth: Positive
+    heads: Positive
+
+
+class TextConfig(_Options):
+    """The text encoder."""
+
+    kind: Literal["transformers", "small-bert"]
+    name: str
+    """A hub name or local folder for `transformers`."""
+    width: Positive
+    depth: Positive
+    heads: Positive
+
+
+class VisionLanguageConfig(_Options):
+    """Both encoders and how prompts attend to patches."""
+
+    vision: VisionConfig
+    text: TextConfig
+    projection: Positive
+    prompt_token: Literal["cls", "class-name-mean"]
+    activation: Literal["sigmoid", "cross-class"]
+    scale: float
+    """w of `sigmoid(w cos + b)`, learnable."""
+    bias: float
+    """b of `sigmoid(w cos + b)`, learnable."""
+    temperature: Annotated[float, Field(gt=0)]
+    """Of the softmax over the K prompts (`cross-class`)."""
+    normalise: Literal["zscore", "local"]
+
+
+class Stage1Config(_Options):
+    """Class-consistent vision-language pretraining."""
+
+    token_weight: Annotated[float, Field(ge=0)]
+    pixel_weight: Annotated[float, Field(ge=0)]
+    target: Literal["any", "half", "occupancy", "full-resolution"]
+    """M to B on the token grid: any overlap, at least half, its share, or the full image."""
+    absent_classes: Literal["skip", "suppress"]
+    """Classes not in an image give no loss, or an all-zero target in the pixel loss."""
+    include_background: bool
+    """Whether the background prompt counts among the classes of an image."""
+    epochs: Positive
+    iterations_per_epoch: Positive
+    batch: Positive
+    learning_rate: Annotated[float, Field(gt=0)]
+    schedule: Literal["plateau", "cosine"]
+    plateau_factor: Share
+    plateau_patience: Positive
+    validate_every: Positive
+
+
+class MapsConfig(_Options):
+    """From attention to the integrated segmentation map."""
+
+    otsu_input: Literal["activation", "cosine"]
+    upsampling: Literal["bilinear", "nearest"]
+    reject_below: Share
+    """A class whose map never exceeds this is taken as absent."""
+    integration: Literal["highest-fired", "argmax"]
+
+
+class NetworkConfig(_Options):
+    """The segmentation network."""
+
+    widths: list[Positive]
+    normalise: Literal["zscore", "local"]
+
+
+class Stage2Config(_Options):
+    """Semi-supervised segmentation."""
+
+    method: str
+    epochs: Positive
+    iterations_per_epoch: Positive
+    labelled_batch: Positive
+    unlabelled_batch: Positive
+    learning_rate: Annotated[float, Field(gt=0)]
+    weight_decay: Annotated[float, Field(ge=0)]
+    milestones: list[Share]
+    milestone_factor: Share
+    validate_every: Positive
+    ema_decay: Share
+    teacher_mode: Literal["eval", "train"]
+    text_weight: Annotated[float, Field(ge=0)]
+    enhanced_weight: Annotated[float, Field(ge=0)]
+    enhanced: Literal["sum", "agreement", "weighted", "confidence", "level"]
+    """How the teacher's pseudo-label and the text map become the enhanced label."""
+    enhanced_text_weight: Annotated[float, Field(ge=0)]
+    enhanced_text_temperature: Annotated[float, Field(gt=0)]
+    confidence: Share
+    """Below this the `confidence` rule falls back on the teacher."""
+
+
+class Config(_Options):
+    """A whole run."""
+
+    name: str
+    input: InputConfig
+    augmentation: AugmentationConfig
+    vision_language: VisionLanguageConfig
+    stage1: Stage1Config
+    maps: MapsConfig
+    network: NetworkConfig
+    stage2: Stage2Config
+
+
+def preset_names() -> list[str]:
+    """Presets shipped with the package."""
+    folder = resources.files("CPS4Core") / "presets"
+    return sorted(Path(f.name).stem for f in folder.iterdir() if f.name.endswith(".yaml"))
+
+
+def preset_text(name: str) -> str:
+    """The YAML text of a shipped preset."""
+    return (resources.files("CPS4Core") / "presets" / f"{name}.yaml").read_text(encoding="utf-8")
+
+
+def load_config(preset: str | Path, overrides: Iterable[str] = ()) -> Config:
+    """Read a preset by name or a YAML file by path, then apply `key.key=value` overrides.
+
+    Raises CPS4Error for an unknown preset, an unknown option or a value that it may not take.
+    """
+    if str(preset) in preset_names():
+        text = preset_text(str(preset))
+    else:
+        try:
+            text = Path(preset).read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise CPS4Error(
+                "This is neither a preset nor a readable configuration file",
+                path=preset,
+                cure=f"Presets: {', '.join(preset_names())}",
+            ) from error
+    try:
+        content = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise CPS4Error(f"The configuration is not valid YAML ({error})", path=preset) from error
+    for override in overrides:
+        _override(content, override)
+    return config_from_dict(content, preset)
+
+
+def config_from_dict(content: Any, source: str | Path = "configuration") -> Config:
+    """Check a configuration given as nested dicts; raises CPS4Error naming the option."""
+    try:
+        return Config.model_validate(content)
+    except ValidationError as error:
+        first = error.errors()[0]
+        option = ".".join(str(part) for part in first["loc"]) or "the file"
+        raise CPS4Error(f"Option {option}: {first['msg']}", path=source) from error
+
+
+def config_text(config: Config) -> str:
+    """The configuration as YAML, to be read back by `load_config`."""
+    return yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False)
+
+
+def _override(content: Any, override: str) -> None:
+    key, separator, value = override.partition("=")
+    *parents, last = key.strip().split(".")
+    target = content
+    for part in parents:
+        target = target.get(part) if isinstance(target, dict) else None
+    if not separator or not isinstance(target, dict) or last not in target:
+        raise CPS4Error(
+            f"Cannot set '{override}'", cure="Write option=value with an option of the preset files"
+        )
+    target[last] = yaml.safe_load(value)

@@ -1,0 +1,1 @@
+"""Semi-supervised methods: one file each, behind one small interface."""

@@ -1,0 +1,31 @@
+"""CPS4, stage 2: class prompts improve the mean teacher's pseudo-labels."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from CPS4Core.methods.enhanced_label import enhanced_label
+from CPS4Core.methods.mean_teacher import MeanTeacher
+from CPS4Core.methods.method import Batch, cross_entropy, register
+
+
+@register("cps4", "CPS4, 2026: class-prompt-driven semi-supervised spine segmentation")
+class CPS4(MeanTeacher):
+    """`L = L_sup + L_text + L_enh`, formulas (5), (6), (7), without a ramp.
+
+    `L_sup = CE(f_s(x_l), y)`; `L_text = CE(f_s(x_u), y_text)`; `L_enh = CE(f_s(x_u), y_enh)` with
+    y_enh from the teacher's pseudo-label and the prompt maps (`enhanced_label`).
+    """
+
+    needs_prompt_maps = True
+
+    def losses(self, batch: Batch) -> dict[str, Tensor]:
+        assert batch.text is not None and batch.text_soft is not None
+        labelled, unlabelled = self.student(batch)
+        teacher = self.teacher_logits(batch.unlabelled)
+        y_enh = enhanced_label(teacher, batch.text, batch.text_soft, self.schema, self.options)
+        return {
+            "supervised": cross_entropy(labelled, batch.labels),
+            "text": self.options.text_weight * cross_entropy(unlabelled, batch.text),
+            "enhanced": self.options.enhanced_weight * cross_entropy(unlabelled, y_enh),
+        }

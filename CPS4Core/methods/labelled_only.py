@@ -1,0 +1,17 @@
+"""The control: supervised training on the labelled slices alone."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from CPS4Core.methods.method import Batch, Method, cross_entropy, register
+
+
+@register("labelled-only", "control: cross-entropy on the labelled slices")
+class LabelledOnly(Method):
+    """`L = CE(f(x_l), y)`, formula (5) alone."""
+
+    needs_unlabelled = False
+
+    def losses(self, batch: Batch) -> dict[str, Tensor]:
+        return {"supervised": cross_entropy(self.network(batch.images), batch.labels)}

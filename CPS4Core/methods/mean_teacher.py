@@ -1,0 +1,53 @@
+"""Mean teacher with hard pseudo-labels: the baseline on which CPS4 builds."""
+
+from __future__ import annotations
+
+import copy
+
+import torch
+from torch import Tensor
+
+from CPS4Core.config import Stage2Config
+from CPS4Core.methods.method import Batch, Method, cross_entropy, register
+from CPS4Core.networks.resunet import ResUNet
+from CPS4Core.schema import LabelSchema
+
+
+@register("mean-teacher", "Tarvainen & Valpola, NeurIPS 2017; hard pseudo-labels as in CPS4's loop")
+class MeanTeacher(Method):
+    """`L = CE(f_s(x_l), y) + CE(f_s(x_u), argmax f_t(x_u))`, no ramp and no threshold.
+
+    Formula (4): `theta_t <- a theta_t + (1 - a) theta_s` with `a = min(1 - 1/(g + 1), decay)`, g the
+    steps done; buffers are copied. Inference uses the student.
+    """
+
+    def __init__(self, network: ResUNet, schema: LabelSchema, options: Stage2Config):
+        super().__init__(network, schema, options)
+        self.teacher = copy.deepcopy(network).requires_grad_(False)
+
+    def losses(self, batch: Batch) -> dict[str, Tensor]:
+        labelled, unlabelled = self.student(batch)
+        pseudo = self.teacher_logits(batch.unlabelled).argmax(dim=1)
+        return {
+            "supervised": cross_entropy(labelled, batch.labels),
+            "pseudo": cross_entropy(unlabelled, pseudo),
+        }
+
+    def student(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Student logits of the labelled and the unlabelled slices, in one pass."""
+        logits = self.network(torch.cat([batch.images, batch.unlabelled]))
+        return logits[: len(batch.images)], logits[len(batch.images) :]
+
+    @torch.no_grad()
+    def teacher_logits(self, images: Tensor) -> Tensor:
+        """The teacher's view, in the mode that the options name."""
+        self.teacher.train(self.options.teacher_mode == "train")
+        return self.teacher(images)
+
+    @torch.no_grad()
+    def after_step(self, step: int) -> None:
+        decay = min(1 - 1 / (step + 1), self.options.ema_decay)
+        mine, theirs = list(self.teacher.parameters()), list(self.network.parameters())
+        torch._foreach_lerp_(mine, theirs, 1 - decay)
+        for own, other in zip(self.teacher.buffers(), self.network.buffers(), strict=True):
+            own.copy_(other)

@@ -1,0 +1,104 @@
+"""What a method is: a batch in, a dict of named losses out, its state, its inference network."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import ClassVar
+
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from CPS4Core.config import Stage2Config
+from CPS4Core.errors import CPS4Error
+from CPS4Core.networks.resunet import ResUNet
+from CPS4Core.schema import IGNORE_INDEX, LabelSchema
+
+
+@dataclass
+class Batch:
+    """One step's slices, augmented, on the method's device.
+
+    `images` [L, 1, h, w] in 0..1 and `labels` [L, h, w] class indices; `unlabelled` [U, 1, h, w];
+    `text` [U, h, w] the integrated prompt maps and `text_soft` [U, K, h, w] the soft ones, only for
+    methods with `needs_prompt_maps`.
+    """
+
+    images: Tensor
+    labels: Tensor
+    unlabelled: Tensor
+    text: Tensor | None = None
+    text_soft: Tensor | None = None
+
+
+class Method(nn.Module):
+    """Base of all methods. Its `state_dict` is everything that a resumed run needs."""
+
+    name: ClassVar[str]
+    source: ClassVar[str]
+    needs_unlabelled: ClassVar[bool] = True
+    needs_prompt_maps: ClassVar[bool] = False
+
+    def __init__(self, network: ResUNet, schema: LabelSchema, options: Stage2Config):
+        super().__init__()
+        self.network, self.schema, self.options = network, schema, options
+
+    def losses(self, batch: Batch) -> dict[str, Tensor]:
+        """Named, weighted losses; their sum is minimised."""
+        raise NotImplementedError
+
+    def after_step(self, step: int) -> None:
+        """Called after each optimiser step with the number of steps done (1, 2, ...)."""
+
+    def trained(self) -> list[nn.Parameter]:
+        """Parameters that the optimiser updates."""
+        return [p for p in self.parameters() if p.requires_grad]
+
+    def inference_network(self) -> ResUNet:
+        """The network that validation, the model folder and inference use."""
+        return self.network
+
+
+def cross_entropy(logits: Tensor, target: Tensor) -> Tensor:
+    """Pixel-wise cross-entropy [B, K, h, w] against [B, h, w]; ignored pixels do not count.
+
+    0 where every pixel is ignored.
+    """
+    counted = (target != IGNORE_INDEX).sum().clamp_min(1)
+    return F.cross_entropy(logits.float(), target, ignore_index=IGNORE_INDEX, reduction="sum") / counted
+
+
+_METHODS: dict[str, type[Method]] = {}
+
+
+def register(name: str, source: str) -> Callable[[type[Method]], type[Method]]:
+    """Class decorator that makes a method known by name; a name may be taken only once."""
+
+    def add(cls: type[Method]) -> type[Method]:
+        if name in _METHODS:
+            raise ValueError(f"method '{name}' is registered twice")
+        cls.name, cls.source = name, source
+        _METHODS[name] = cls
+        return cls
+
+    return add
+
+
+def methods() -> dict[str, type[Method]]:
+    """All methods by name."""
+    import importlib
+    import pkgutil
+
+    import CPS4Core.methods as package
+
+    for module in pkgutil.iter_modules(package.__path__):
+        importlib.import_module(f"{package.__name__}.{module.name}")
+    return dict(sorted(_METHODS.items()))
+
+
+def method_class(name: str) -> type[Method]:
+    """The method of that name; raises CPS4Error that lists the known ones."""
+    known = methods()
+    if name not in known:
+        raise CPS4Error(f"No method '{name}'", cure=f"Known methods: {', '.join(known)}")
+    return known[name]

@@ -1,0 +1,1 @@
+"""The segmentation network and what is part of it."""

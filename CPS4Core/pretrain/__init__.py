@@ -1,0 +1,1 @@
+"""Stage 1: class-consistent vision-language pretraining."""

@@ -1,0 +1,57 @@
+"""Loading the vision-language half of a model folder."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from CPS4Core.encoders.prompt_attention import PromptAttention
+from CPS4Core.errors import CPS4Error
+from CPS4Core.model_folder import ModelInfo, load_weights
+
+
+def load_prompt_attention(info: ModelInfo) -> PromptAttention:
+    """Vision encoder and attention in eval mode, on the CPU; raises CPS4Error if the model has none."""
+    path = info.folder / "vision_language.safetensors"
+    if not path.is_file():
+        raise CPS4Error(
+            f"This model ('{info.method}') has no prompt maps",
+            path=info.folder,
+            cure="Use a model trained with the method cps4",
+        )
+    weights = load_weights(path)
+    attention = PromptAttention(
+        info.config.vision_language,
+        info.config.input.size,
+        text_width=weights["project_prompts.weight"].shape[1],
+        load_weights=False,
+    )
+    try:
+        attention.load_state_dict(weights)
+    except RuntimeError as error:
+        raise CPS4Error(
+            "The weights do not fit the encoders that model.json describes", path=path
+        ) from error
+    return attention.eval()
+
+
+def trained_vectors(info: ModelInfo) -> Tensor:
+    """The K class prompts [K, D] as saved with the model."""
+    return load_weights(info.folder / "text_vectors.safetensors")["vectors"]
+
+
+def new_vectors(info: ModelInfo, attention: PromptAttention, prompts: Sequence[str]) -> Tensor:
+    """Vectors [P, D] of prompts in one's own words; raises CPS4Error without a text encoder."""
+    if not info.has_text_encoder:
+        raise CPS4Error(
+            "This model was saved without its text encoder, so it cannot read new prompts",
+            path=info.folder,
+        )
+    from CPS4Core.encoders.text import load_text_encoder
+
+    token = info.config.vision_language.prompt_token
+    encoder = load_text_encoder(info.folder / "text_encoder", token).eval()
+    with torch.inference_mode():
+        return attention.prompt_vectors(encoder(prompts, prompts))

@@ -1,0 +1,160 @@
+"""Working slices of a study, made once and memory-mapped afterwards.
+
+A case is two 8-bit arrays, images and class indices, named by what they were made from: when the
+image, its label, the schema or the working size changes, the name changes and the case is made
+again. Training never waits for a compressed volume.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from CPS4Core.config import InputConfig
+from CPS4Core.errors import CPS4Error
+from CPS4Core.files import atomic_path
+from CPS4Core.progress import Progress
+from CPS4Core.slices.grid import SliceGrid, working_slices
+
+if TYPE_CHECKING:
+    from CPS4Core.schema import LabelSchema
+    from CPS4Core.study.folder import Case, Study
+
+_LAYOUT = 1
+
+
+@dataclass(frozen=True)
+class CachedCase:
+    """One case at the working size.
+
+    `images` [S, h, w] uint8 (0..255 is the intensity window), `labels` [S, h, w] uint8 class
+    indices or None for an unlabelled case.
+    """
+
+    id: str
+    images: np.ndarray
+    labels: np.ndarray | None
+
+
+def default_cache_folder(study: Study) -> Path:
+    """`STUDY/.cps4cache` where the study can be written, else a folder in the user's cache."""
+    if os.access(study.folder, os.W_OK):
+        return study.folder / ".cps4cache"
+    base = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache"))
+    name = hashlib.sha256(str(study.folder.resolve()).encode()).hexdigest()[:16]
+    return base / "cps4" / name
+
+
+def cache_cases(
+    study: Study,
+    case_ids: Iterable[str],
+    options: InputConfig,
+    progress: Progress | None = None,
+    folder: Path | None = None,
+    with_labels: bool = True,
+) -> list[CachedCase]:
+    """The cases' slices, made where they are missing or stale.
+
+    `with_labels=False` never opens a label file: it is how unlabelled training cases are read even
+    where a label exists. Raises CPS4Error for a volume that cannot be read.
+    """
+    folder = folder or default_cache_folder(study)
+    progress = progress or Progress()
+    return [
+        _cached_case(study.cases[case_id], study.schema, options, folder, with_labels)
+        for case_id in progress.track(list(case_ids), "caching slices")
+    ]
+
+
+def _cached_case(
+    case: Case, schema: LabelSchema, options: InputConfig, folder: Path, with_labels: bool
+) -> CachedCase:
+    image_file = _slot(folder, case.id, "images", [case.image], {"input": options.model_dump()})
+    label_path = case.label if with_labels else None
+    label_file = None
+    if label_path is not None:
+        meaning = {"input": options.model_dump(), "schema": schema.to_dict()}
+        label_file = _slot(folder, case.id, "labels", [case.image, label_path], meaning)
+    if not image_file.is_file() or (label_file is not None and not label_file.is_file()):
+        _make(case, schema, options, image_file, label_path, label_file)
+    labels = None if label_file is None else _open(label_file)
+    return CachedCase(case.id, _open(image_file), labels)
+
+
+def _slot(folder: Path, case_id: str, what: str, sources: list[Path], meaning: dict) -> Path:
+    stats = []
+    for source in sources:
+        try:
+            stat = source.stat()
+        except OSError as error:
+            raise CPS4Error(f"Cannot read the file ({error.strerror})", path=source) from error
+        stats.append([stat.st_size, stat.st_mtime_ns])
+    made_from = json.dumps([_LAYOUT, stats, meaning], sort_keys=True, default=str)
+    key = hashlib.sha256(made_from.encode()).hexdigest()[:12]
+    return folder / f"{case_id}.{what}.{key}.npy"
+
+
+def _open(path: Path) -> np.ndarray:
+    try:
+        return np.load(path, mmap_mode="r")
+    except (OSError, ValueError) as error:
+        raise CPS4Error(
+            f"The slice cache is damaged ({error})", path=path, cure="Delete this file and run again"
+        ) from error
+
+
+def _make(
+    case: Case,
+    schema: LabelSchema,
+    options: InputConfig,
+    image_file: Path,
+    label_path: Path | None,
+    label_file: Path | None,
+) -> None:
+    from CPS4Core.volumes.reading import read_label_map, read_volume
+    from CPS4Core.volumes.sagittal import to_sagittal
+
+    volume = read_volume(case.image)
+    stack = to_sagittal(volume)
+    grid = make_grid(stack.array.shape[1:], stack.spacing[1:], options)
+    _store(image_file, np.round(working_slices(stack.array, grid) * 255).astype(np.uint8))
+    if label_path is not None and label_file is not None:
+        values = to_sagittal(read_label_map(label_path, like=volume)).array
+        foreign = schema.foreign_values(values)
+        if foreign:
+            raise CPS4Error(
+                f"The label holds values {foreign} that the study's schema does not know",
+                path=label_path,
+                cure="Correct the label or dataset.json; cps4 study check lists every case",
+            )
+        indices = schema.to_indices(values)
+        _store(label_file, np.stack([grid.labels_to_working(plane) for plane in indices]))
+
+
+def _store(path: Path, array: np.ndarray) -> None:
+    with atomic_path(path) as temporary, open(temporary, "wb") as file:
+        np.save(file, array)
+    case_and_kind = path.name.rsplit(".", 2)[0]
+    for stale in path.parent.glob(f"{case_and_kind}.*.npy"):
+        if stale != path and not stale.name.startswith(".partial"):
+            stale.unlink(missing_ok=True)
+
+
+def make_grid(
+    native: tuple[int, ...], spacing: tuple[float, ...], options: InputConfig
+) -> SliceGrid:
+    """The grid that takes native slices of this size and spacing (mm) to the working size."""
+    return SliceGrid(
+        (int(native[0]), int(native[1])),
+        (float(spacing[0]), float(spacing[1])),
+        options.size,
+        options.fit,
+        options.ap_fraction,
+    )

@@ -1,0 +1,1 @@
+"""The training loop that every stage and every method shares."""

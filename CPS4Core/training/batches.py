@@ -1,0 +1,120 @@
+"""Batches for both stages: slices drawn anew each epoch, augmented on the training device."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from CPS4Core.config import AugmentationConfig
+from CPS4Core.errors import CPS4Error
+from CPS4Core.methods.method import Batch
+from CPS4Core.slices.cache import CachedCase
+from CPS4Core.training.augmentation import Augmentation, apply_to_images, apply_to_labels
+from CPS4Core.training.loop import epoch_seed
+
+
+@dataclass
+class CaseMaps:
+    """Prompt maps of one unlabelled case: `text` [S, h, w] uint8 class indices, `attention`
+    [S, K, rows, cols] float16 on the token grid."""
+
+    text: np.ndarray
+    attention: np.ndarray
+
+
+class SlicePool:
+    """All slices of some cases, drawn without repetition until each was seen."""
+
+    def __init__(self, cases: Sequence[CachedCase]):
+        self.cases = {case.id: case for case in cases}
+        self.slices = [(case.id, s) for case in cases for s in range(len(case.images))]
+
+    def draw(self, count: int, generator: torch.Generator) -> list[tuple[str, int]]:
+        """`count` slices as (case id, slice number)."""
+        order: list[int] = []
+        while len(order) < count:
+            order += torch.randperm(len(self.slices), generator=generator).tolist()
+        return [self.slices[i] for i in order[:count]]
+
+    def images(self, drawn: Sequence[tuple[str, int]]) -> Tensor:
+        """[B, 1, h, w] in 0..1."""
+        planes = np.stack([self.cases[case].images[s] for case, s in drawn])
+        return torch.from_numpy(planes)[:, None].float() / 255
+
+    def labels(self, drawn: Sequence[tuple[str, int]]) -> Tensor:
+        """[B, h, w] class indices."""
+        planes = []
+        for case, s in drawn:
+            labels = self.cases[case].labels
+            assert labels is not None
+            planes.append(labels[s])
+        return torch.from_numpy(np.stack(planes)).long()
+
+
+class SliceBatches:
+    """Batches of labelled slices, and of unlabelled ones with their prompt maps where needed."""
+
+    def __init__(
+        self,
+        labelled: Sequence[CachedCase],
+        unlabelled: Sequence[CachedCase],
+        batch: tuple[int, int],
+        iterations: int,
+        augmentation: AugmentationConfig,
+        seed: int,
+        device: torch.device,
+        maps: dict[str, CaseMaps] | None = None,
+    ):
+        if not labelled:
+            raise CPS4Error("There is no labelled training case")
+        self.labelled, self.unlabelled = SlicePool(labelled), SlicePool(unlabelled)
+        self.sizes = batch if unlabelled else (batch[0], 0)
+        self.iterations, self.augmentation = iterations, augmentation
+        self.seed, self.device, self.maps = seed, device, maps
+
+    def epoch(self, epoch: int) -> Iterator[Batch]:
+        """The batches of one epoch; the same for the same seed and epoch."""
+        seed = epoch_seed(self.seed, epoch)
+        generator = torch.Generator().manual_seed(seed)
+        labelled_count, unlabelled_count = (n * self.iterations for n in self.sizes)
+        labelled = self.labelled.draw(labelled_count, generator)
+        unlabelled = self.unlabelled.draw(unlabelled_count, generator) if unlabelled_count else []
+        augment = Augmentation(self.augmentation, seed + 1)
+        a, b = self.sizes
+        for i in range(self.iterations):
+            yield self._batch(labelled[i * a : (i + 1) * a], unlabelled[i * b : (i + 1) * b], augment)
+
+    def _batch(
+        self,
+        labelled: list[tuple[str, int]],
+        unlabelled: list[tuple[str, int]],
+        augment: Augmentation,
+    ) -> Batch:
+        images = self.labelled.images(labelled).to(self.device)
+        labels = self.labelled.labels(labelled).to(self.device)
+        change = augment.draw(len(labelled), (images.shape[2], images.shape[3]))
+        batch = Batch(
+            apply_to_images(images, change), apply_to_labels(labels, change), images[:0]
+        )
+        if unlabelled:
+            size = (images.shape[2], images.shape[3])
+            raw = self.unlabelled.images(unlabelled).to(self.device)
+            moved = augment.draw(len(unlabelled), size)
+            batch.unlabelled = apply_to_images(raw, moved)
+            if self.maps is not None:
+                text = np.stack([self.maps[case].text[s] for case, s in unlabelled])
+                soft = np.stack([self.maps[case].attention[s] for case, s in unlabelled])
+                batch.text = apply_to_labels(torch.from_numpy(text).long().to(self.device), moved)
+                # The token grid covers the same field, so the change applies to it directly.
+                batch.text_soft = F.grid_sample(
+                    torch.from_numpy(soft).float().to(self.device),
+                    moved.grid.to(self.device),
+                    padding_mode="border",
+                    align_corners=False,
+                )
+        return batch

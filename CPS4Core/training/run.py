@@ -1,0 +1,173 @@
+"""A whole training run: who trains, the slice cache, stage 1, stage 2, and what is written down."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from CPS4Core import __version__
+from CPS4Core.config import Config, config_text
+from CPS4Core.errors import CPS4Error
+from CPS4Core.files import make_folder, read_json, write_json, write_text
+from CPS4Core.methods.method import method_class
+from CPS4Core.model_folder import ModelInfo, read_model
+from CPS4Core.progress import Progress
+from CPS4Core.slices.cache import CachedCase, cache_cases
+from CPS4Core.study.folder import Study, case_fingerprint
+from CPS4Core.study.splits import Selection
+from CPS4Core.training.device import Precision
+from CPS4Core.training.stage1 import run_stage1
+from CPS4Core.training.stage2 import run_stage2
+
+
+@dataclass
+class Run:
+    """One training run in its folder.
+
+    RUN/config.yaml, RUN/run.json   what is run on what
+    RUN/stage1/, RUN/stage2/        checkpoints, metrics.csv, TensorBoard events
+    RUN/model/                      the finished model
+    """
+
+    folder: Path
+    study: Study
+    config: Config
+    labelled: str
+    order: str
+    seed: int
+    precision: Precision
+    cache: Path | None = None
+    pretrained: Path | None = None
+
+    def stage1(self, progress: Progress) -> ModelInfo:
+        """Pretrain the prompts on the labelled cases; a finished stage 1 is read, not repeated."""
+        selection = self._begin()
+        done = self.folder / "stage1" / "model"
+        if (done / "model.json").is_file():
+            progress.message("Stage 1 is finished already; its model is used")
+            return read_model(done)
+        return run_stage1(
+            self.config,
+            self.study.schema,
+            self._cases(selection.labelled, progress),
+            self._cases(selection.val, progress),
+            self.seed,
+            self.precision,
+            self.folder / "stage1",
+            self._provenance(selection),
+            progress,
+        )
+
+    def stage2(self, progress: Progress) -> ModelInfo:
+        """Train the method, after stage 1 where it needs one; a finished model is read."""
+        selection = self._begin()
+        done = self.folder / "model"
+        if (done / "model.json").is_file():
+            progress.message("This run is finished already; its model is used")
+            return read_model(done)
+        pretrained = None
+        if method_class(self.config.stage2.method).needs_prompt_maps:
+            pretrained = self._pretrained(selection) if self.pretrained else self.stage1(progress)
+        return run_stage2(
+            self.config,
+            self.study.schema,
+            self._cases(selection.labelled, progress),
+            self._cases(selection.unlabelled, progress, with_labels=False),
+            self._cases(selection.val, progress),
+            pretrained,
+            self.seed,
+            self.precision,
+            self.folder / "stage2",
+            done,
+            self._provenance(selection),
+            progress,
+        )
+
+    def _begin(self) -> Selection:
+        """Choose the cases; refuse a folder that holds a run of another configuration or data."""
+        selection = self.study.select(self.labelled, self.order, self.seed)
+        described = {
+            "seed": self.seed,
+            "labelled": list(selection.labelled),
+            "unlabelled": list(selection.unlabelled),
+            "validation": list(selection.val),
+            "config": self.config.model_dump(mode="json"),
+        }
+        make_folder(self.folder)
+        description = self.folder / "run.json"
+        if description.is_file():
+            before = read_json(description, "description of the run")
+            changed = sorted(k for k in described if before.get(k) != described[k])
+            if changed:
+                raise CPS4Error(
+                    f"This folder holds a run with another {', '.join(changed)}",
+                    path=self.folder,
+                    cure="Choose another output folder, or repeat the command that began this run",
+                )
+        elif any(p for p in self.folder.iterdir() if not p.name.startswith(".")):
+            raise CPS4Error(
+                "The output folder is not empty and holds no run",
+                path=self.folder,
+                cure="Choose an empty or new folder",
+            )
+        else:
+            write_text(self.folder / "config.yaml", config_text(self.config))
+            write_json(description, described)
+        return selection
+
+    def _cases(
+        self, ids: tuple[str, ...], progress: Progress, with_labels: bool = True
+    ) -> list[CachedCase]:
+        return cache_cases(
+            self.study, ids, self.config.input, progress, self.cache, with_labels=with_labels
+        )
+
+    def _pretrained(self, selection: Selection) -> ModelInfo:
+        """Stage 1 of another run: it must fit, and must not have seen what is held out here."""
+        assert self.pretrained is not None
+        stage1 = self.pretrained / "stage1" / "model"
+        folder = stage1 if stage1.is_dir() else self.pretrained
+        info = read_model(folder)
+        here = self.config
+        same = info.config.input == here.input and info.schema.prompts == self.study.schema.prompts
+        if not same or info.config.vision_language != here.vision_language:
+            raise CPS4Error(
+                "The pretrained prompts were trained with another input, schema or encoder",
+                path=folder,
+                cure="Pretrain again with this configuration, or train with that one",
+            )
+        seen = {case["id"] for case in info.provenance.get("labelled", [])}
+        held_out = sorted(seen & {*selection.val, *selection.test})
+        if held_out:
+            raise CPS4Error(
+                f"The pretrained prompts were trained on held-out cases: {', '.join(held_out)}",
+                path=folder,
+            )
+        return info
+
+    def _provenance(self, selection: Selection) -> dict[str, Any]:
+        def described(ids: tuple[str, ...], labels: bool) -> list[dict[str, str]]:
+            found = []
+            for case_id in ids:
+                case = self.study.cases[case_id]
+                entry = {"id": case_id, "image": case_fingerprint(case.image)}
+                if labels and case.label is not None:
+                    entry["label"] = case_fingerprint(case.label)
+                found.append(entry)
+            return found
+
+        return {
+            "code_version": __version__,
+            "study": str(self.study.dataset.get("name", "unnamed")),
+            "licence": str(self.study.dataset.get("licence", "not stated")),
+            "seed": self.seed,
+            "labelled_option": self.labelled,
+            "order": self.order,
+            "labelled": described(selection.labelled, True),
+            "unlabelled": described(selection.unlabelled, False),
+            "validation": described(selection.val, True),
+            "preset": self.config.name,
+            "device": self.precision.device.type,
+            "precision": str(self.precision.dtype or "fp32").removeprefix("torch."),
+        }

@@ -1,0 +1,120 @@
+"""Running stage 1: from labelled slices to a model folder that holds the vision-language half."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from CPS4Core.config import Config
+from CPS4Core.encoders.prompt_attention import PromptAttention
+from CPS4Core.encoders.text import make_text_encoder
+from CPS4Core.model_folder import ModelInfo, new_model_folder, save_tensors, write_description
+from CPS4Core.pretrain.pretraining import PromptPretraining
+from CPS4Core.progress import Progress
+from CPS4Core.prompt_maps.integration import prompt_maps
+from CPS4Core.schema import LabelSchema
+from CPS4Core.slices.cache import CachedCase
+from CPS4Core.training.batches import SliceBatches
+from CPS4Core.training.device import Precision
+from CPS4Core.training.loop import Plan, TrainingLoop
+from CPS4Core.training.validation import validate_slices
+
+
+def run_stage1(
+    config: Config,
+    schema: LabelSchema,
+    labelled: list[CachedCase],
+    val: list[CachedCase],
+    seed: int,
+    precision: Precision,
+    folder: Path,
+    provenance: dict[str, Any],
+    progress: Progress,
+) -> ModelInfo:
+    """Train both encoders on the labelled slices; writes `folder/model` and returns it."""
+    torch.manual_seed(seed)
+    module = make_pretraining(config, schema).to(precision.device)
+    options = config.stage1
+    optimiser = torch.optim.Adam(module.trained(), lr=options.learning_rate)
+    batches = SliceBatches(
+        labelled,
+        [],
+        (options.batch, 0),
+        options.iterations_per_epoch,
+        config.augmentation,
+        seed,
+        precision.device,
+    )
+
+    def validate() -> dict[str, float]:
+        vectors = module.vectors()
+
+        def label(images: torch.Tensor) -> torch.Tensor:
+            cosines = module.attention.cosines(images, vectors)
+            soft = module.attention.log_attention(cosines)[0].exp()
+            return prompt_maps(soft, cosines, config.input.size, config.maps).integrated
+
+        return validate_slices(label, val, schema, precision.device)
+
+    loop = TrainingLoop(
+        module,
+        Plan(options.epochs, options.validate_every, optimiser, _schedule(config, optimiser), seed),
+        batches.epoch,
+        validate,
+        lambda: dict(module.state_dict()),
+        precision,
+        folder,
+        "stage 1 (prompts)",
+        progress,
+    )
+    best = loop.run()
+    module.load_state_dict(best["tensors"])
+    info = ModelInfo(
+        folder=folder / "model",
+        config=config,
+        schema=schema,
+        method="pretrained-prompts",
+        encoder_weights=encoder_weights(config),
+        provenance=provenance,
+        metrics={"stage1": {"epoch": best["epoch"], "validation": best["validation"]}},
+    )
+    _save(module.eval(), info)
+    return info
+
+
+def make_pretraining(config: Config, schema: LabelSchema) -> PromptPretraining:
+    """New encoders: pretrained or random as the configuration says."""
+    options = config.vision_language
+    text = make_text_encoder(options.text, schema.prompts, options.prompt_token)
+    attention = PromptAttention(options, config.input.size, text.width)
+    return PromptPretraining(attention, text, schema, config.stage1)
+
+
+def encoder_weights(config: Config) -> str:
+    """Which weights the encoders start from, for results and reports."""
+    vision, text = config.vision_language.vision, config.vision_language.text
+    pretrained = vision.kind == "timm" and vision.pretrained
+    first = f"pretrained {Path(vision.name).name}" if pretrained else "random weights"
+    second = f"pretrained {Path(text.name).name}" if text.kind == "transformers" else "random weights"
+    return f"vision: {vision.kind}, {first}; text: {text.kind}, {second}"
+
+
+def _schedule(config: Config, optimiser: torch.optim.Optimizer) -> Any:
+    options = config.stage1
+    if options.schedule == "plateau":
+        return torch.optim.lr_scheduler.ReduceLROnPlateau(
+            optimiser, "min", factor=options.plateau_factor, patience=options.plateau_patience
+        )
+    return torch.optim.lr_scheduler.OneCycleLR(
+        optimiser, options.learning_rate, total_steps=options.epochs + 1, pct_start=0.1
+    )
+
+
+def _save(module: PromptPretraining, info: ModelInfo) -> None:
+    with new_model_folder(info.folder) as folder, torch.inference_mode():
+        save_tensors(dict(module.attention.state_dict()), folder / "vision_language.safetensors")
+        save_tensors({"vectors": module.vectors()}, folder / "text_vectors.safetensors")
+        module.text.save(folder / "text_encoder")
+        write_description(folder, info)

@@ -1,0 +1,148 @@
+"""Running stage 2: a semi-supervised method on labelled and unlabelled slices."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from CPS4Core.config import Config
+from CPS4Core.errors import CPS4Error
+from CPS4Core.methods.method import method_class
+from CPS4Core.model_folder import (
+    ModelInfo,
+    make_network,
+    new_model_folder,
+    save_tensors,
+    write_description,
+)
+from CPS4Core.progress import Progress
+from CPS4Core.prompt_maps.integration import prompt_maps
+from CPS4Core.prompt_maps.model import load_prompt_attention, trained_vectors
+from CPS4Core.schema import LabelSchema
+from CPS4Core.slices.cache import CachedCase
+from CPS4Core.training.batches import CaseMaps, SliceBatches
+from CPS4Core.training.device import Precision
+from CPS4Core.training.loop import Plan, TrainingLoop
+from CPS4Core.training.validation import validate_slices
+
+
+def run_stage2(
+    config: Config,
+    schema: LabelSchema,
+    labelled: list[CachedCase],
+    unlabelled: list[CachedCase],
+    val: list[CachedCase],
+    pretrained: ModelInfo | None,
+    seed: int,
+    precision: Precision,
+    folder: Path,
+    model_folder: Path,
+    provenance: dict[str, Any],
+    progress: Progress,
+) -> ModelInfo:
+    """Train the configured method; writes `model_folder` and returns what it is.
+
+    `pretrained` is stage 1's model, needed by methods that use prompt maps.
+    """
+    cls, options = method_class(config.stage2.method), config.stage2
+    if cls.needs_unlabelled and not unlabelled:
+        raise CPS4Error(
+            f"The method '{cls.name}' needs unlabelled training cases and the study has none",
+            cure="Add images without labels, label fewer cases with --labelled, or train with "
+            "--method labelled-only",
+        )
+    maps = None
+    if cls.needs_prompt_maps:
+        if pretrained is None:
+            raise CPS4Error(f"The method '{cls.name}' needs stage 1; run cps4 pretrain first")
+        maps = case_maps(pretrained, config, unlabelled, precision.device, progress)
+    torch.manual_seed(seed)
+    network = make_network(config, schema).to(precision.device, memory_format=torch.channels_last)
+    method = cls(network, schema, options)
+    batches = SliceBatches(
+        labelled,
+        unlabelled if cls.needs_unlabelled else [],
+        (options.labelled_batch, options.unlabelled_batch),
+        options.iterations_per_epoch,
+        config.augmentation,
+        seed,
+        precision.device,
+        maps,
+    )
+    optimiser = torch.optim.Adam(
+        method.trained(), lr=options.learning_rate, weight_decay=options.weight_decay
+    )
+    schedule = torch.optim.lr_scheduler.MultiStepLR(
+        optimiser,
+        [max(1, round(share * options.epochs)) for share in options.milestones],
+        gamma=options.milestone_factor,
+    )
+
+    def validate() -> dict[str, float]:
+        found = method.inference_network().eval()
+        return validate_slices(lambda x: found(x).argmax(dim=1), val, schema, precision.device)
+
+    loop = TrainingLoop(
+        method,
+        Plan(options.epochs, options.validate_every, optimiser, schedule, seed),
+        batches.epoch,
+        validate,
+        lambda: dict(method.inference_network().state_dict()),
+        precision,
+        folder,
+        f"stage 2 ({cls.name})",
+        progress,
+    )
+    best = loop.run()
+    info = ModelInfo(
+        folder=model_folder,
+        config=config,
+        schema=schema,
+        method=cls.name,
+        encoder_weights=pretrained.encoder_weights if pretrained else "no encoders used",
+        provenance=provenance,
+        metrics={
+            **(pretrained.metrics if pretrained else {}),
+            "stage2": {"epoch": best["epoch"], "validation": best["validation"]},
+        },
+    )
+    with new_model_folder(info.folder) as target:
+        if pretrained is not None:
+            shutil.copytree(
+                pretrained.folder,
+                target,
+                dirs_exist_ok=True,
+                ignore=shutil.ignore_patterns("model.json"),
+            )
+        save_tensors(best["tensors"], target / "network.safetensors")
+        write_description(target, info)
+    return info
+
+
+@torch.inference_mode()
+def case_maps(
+    pretrained: ModelInfo,
+    config: Config,
+    cases: list[CachedCase],
+    device: torch.device,
+    progress: Progress,
+) -> dict[str, CaseMaps]:
+    """The integrated and soft prompt maps of every unlabelled slice, made once."""
+    attention = load_prompt_attention(pretrained).to(device)
+    vectors = trained_vectors(pretrained).to(device)
+    found: dict[str, CaseMaps] = {}
+    for case in progress.track(cases, "prompt maps of the unlabelled cases"):
+        text, kept = [], []
+        for image in case.images:
+            batch = torch.from_numpy(np.array(image))[None, None].to(device).float() / 255
+            cosines = attention.cosines(batch, vectors)
+            soft = attention.log_attention(cosines)[0].exp()
+            merged = prompt_maps(soft, cosines, config.input.size, config.maps).integrated
+            text.append(merged[0].to(torch.uint8).cpu().numpy())
+            kept.append(soft[0].half().cpu().numpy())
+        found[case.id] = CaseMaps(np.stack(text), np.stack(kept))
+    return found

@@ -79,7 +79,11 @@ class Study:
             )
         cases = _scan(root, "Tr", ending, channel)
         for case in _listed(root, dataset, channel):
-            cases.setdefault(case.id, case)
+            # The folders go first: a label added there later counts, whatever the table says.
+            if case.id not in cases or (
+                cases[case.id].label is None and case.label is not None and case.label.is_file()
+            ):
+                cases[case.id] = case
         if not cases:
             raise CPS4Error(
                 f"The study has no image named CASE_{channel or 0:04d}{ending}",
@@ -259,14 +263,15 @@ def _listed(root: Path, dataset: Mapping[str, Any], channel: int | None) -> list
             images, label = [root / i for i in entry["images"]], entry.get("label")
             if channel is None and len(images) > 1:
                 raise several_channels(case, images[1])
-            image = images[channel or 0]
-        except (KeyError, TypeError, IndexError, AttributeError) as error:
+            entry_label = root / label if label else None
+        except (KeyError, TypeError, AttributeError) as error:
             raise CPS4Error(
-                f"The entry of case '{case}' in the table 'dataset' lacks an image",
+                f"The entry of case '{case}' in the table 'dataset' is not nnU-Net's",
                 path=root / DATASET,
                 cure="Correct the entry or remove the table",
             ) from error
-        cases.append(Case(str(case), image, root / label if label else None))
+        if (channel or 0) < len(images):
+            cases.append(Case(str(case), images[channel or 0], entry_label))
     return cases
 
 

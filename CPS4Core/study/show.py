@@ -16,8 +16,8 @@ from CPS4Core.study.splits import Selection
 class CaseRow:
     """One case: its use, its own geometry (x, y, z; mm) and the structures in its label.
 
-    `use` is labelled, unlabelled, val, test or imagesTs; `labels` is None where there is no label file or
-    nobody looked; `note` says why something could not be read.
+    `use` is labelled, unlabelled, val, test or imagesTs; `labels` is None where there is no label
+    file or nobody looked; `note` says why something could not be read.
     """
 
     case: str
@@ -78,7 +78,7 @@ def _row(study: Study, case: Case, use: str, read_labels: bool) -> CaseRow:
 
 
 def _header(path: Path) -> tuple[tuple[int, ...], tuple[float, ...], str]:
-    """Size, spacing and orientation (such as RAI: where x, y and z come from) without pixels."""
+    """Size, spacing and orientation (such as LPS: where x, y and z lead) without the pixels."""
     import SimpleITK as sitk
 
     reader = sitk.ImageFileReader()

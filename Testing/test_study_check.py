@@ -67,6 +67,12 @@ def _nan(folder: Path) -> Path:
     return write(array, image(folder, 4))
 
 
+def _infinite(folder: Path) -> Path:
+    array = image_array(4).astype(np.float64)
+    array[1, 1, 1] = -np.inf
+    return write(array, image(folder, 4))
+
+
 def _constant(folder: Path) -> Path:
     return write(np.full(SIZE, 7, np.int16), image(folder, 5))
 
@@ -118,7 +124,8 @@ def _leak_into_test(folder: Path) -> Path:
         (_foreign, "42, 57"),
         (_empty, "empty"),
         (_four_d, "4D"),
-        (_nan, "not finite"),
+        (_nan, "1 voxels are not finite"),
+        (_infinite, "not finite"),
         (_constant, "constant: every voxel is 7"),
         (_text, "text file"),
         (_truncated, "cut off"),
@@ -139,6 +146,11 @@ def test_each_damage_is_the_one_error_with_its_file_and_cure(
     assert words in problems[0].cause
     assert problems[0].case and problems[0].case in path.name
     assert len(problems[0].cure) > 10
+
+
+def test_float_images_without_nan_are_sound(folder: Path) -> None:
+    write(image_array(4) / np.float32(7), image(folder, 4))
+    assert check_study(folder) == []
 
 
 def test_studies_without_labelled_or_unlabelled_cases(tmp_path: Path) -> None:
@@ -193,7 +205,7 @@ def test_the_command_exits_by_errors_and_writes_json(
     out = tmp_path / "problems.json"
     assert main(["study", "check", str(folder), "--output", str(out)]) == 1
     text = capsys.readouterr().out
-    assert "labelsTr/case_01.nii.gz" in text and "2 errors, 0 warnings" in text
+    assert "labelsTr/case_01.nii.gz" in text and "Errors: 2, warnings: 0" in text
     saved = json.loads(out.read_text())
     assert [p["case"] for p in saved] == ["case_01", "case_02"]
     assert main(["study", "check", str(folder), "--json"]) == 1
@@ -216,7 +228,9 @@ def test_show_lists_use_geometry_and_structures(
     assert "cannot be read" in rows["case_04"].note
     assert main(["study", "show", str(folder), "--labelled", "1"]) == 0
     table = capsys.readouterr().out
-    assert table.count(" labelled ") == 1 and "10 x 12 x 4" in table and "L5 L4 L5/S" in table
+    uses = [line.split()[1] for line in table.splitlines()[1:7]]
+    assert sorted(uses) == ["labelled", *["unlabelled"] * 4, "val"]
+    assert "10 x 12 x 4" in table and "L5 L4 L5/S" in table
 
 
 def test_the_benchmark_data_has_no_error(real_data: Path) -> None:

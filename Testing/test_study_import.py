@@ -131,6 +131,21 @@ def test_corrected_labels_and_other_images_are_never_overwritten(
     assert np.array_equal(pixels(out / "imagesTr/Case2_0000.nii.gz"), image_array(2))
 
 
+def test_files_of_unknown_origin_in_the_study_are_kept(mrspineseg: Path, tmp_path: Path) -> None:
+    out, found = tmp_path / "study", find_mrspineseg(mrspineseg)
+    write(image_array(1), out / "imagesTr/Case1_0000.nii.gz")
+    write(label_array(4, (9,)), out / "labelsTr/Case1.nii.gz")
+    write(image_array(98), out / "imagesTr/Case2_0000.nii.gz")
+    result = import_study(found, out, found.schema)
+    assert [(p.severity, p.case) for p in result.problems] == [
+        ("warning", "Case1"),
+        ("error", "Case2"),
+    ]
+    assert np.array_equal(pixels(out / "labelsTr/Case1.nii.gz"), label_array(4, (9,)))
+    assert np.array_equal(pixels(out / "imagesTr/Case2_0000.nii.gz"), image_array(98))
+    assert not (out / "labelsTr/Case2.nii.gz").exists()
+
+
 def test_a_mask_that_comes_later_makes_the_case_labelled(mrspineseg: Path, tmp_path: Path) -> None:
     out = tmp_path / "study"
     bring(mrspineseg, out, "mrspineseg")

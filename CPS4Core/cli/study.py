@@ -135,7 +135,7 @@ def _import(args: argparse.Namespace, progress: Progress) -> int:
         progress,
         {"event": "result", "imported": result.imported, "present": result.present},
         f"{len(result.imported)} cases imported, {len(result.present)} were there, "
-        f"{failed} errors. Next: cps4 study check {args.output}",
+        f"errors: {failed}. Next: cps4 study check {args.output}",
     )
     return 1 if failed else 0
 
@@ -299,7 +299,7 @@ def _report(
     if problems:
         print(as_text(problems, root))
     if not getattr(args, "quiet", False):
-        print(f"{count(problems, ERROR)} errors, {count(problems, WARNING)} warnings.")
+        print(f"Errors: {count(problems, ERROR)}, warnings: {count(problems, WARNING)}.")
 
 
 def _say(args: argparse.Namespace, progress: Progress, event: dict[str, Any], text: str) -> None:

@@ -19,7 +19,7 @@ from CPS4Core.schema import (
 from CPS4Core.study.folder import DATASET, split_ending, visible_files
 from CPS4Core.study.problem import ERROR, WARNING, Problem
 
-_MASK_SUFFIX = re.compile(r"[_-](mask|masks|seg|segmentation|label|labels)$", re.IGNORECASE)
+_MASK_SUFFIX = re.compile(r"[_-](masks?|msk|seg|segmentation|labels?)$", re.IGNORECASE)
 _MASK_PREFIX = re.compile(r"^(mask|seg|label)[_-]", re.IGNORECASE)
 
 

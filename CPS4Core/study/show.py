@@ -102,7 +102,7 @@ def _structures(study: Study, path: Path) -> tuple[str, ...]:
 
     from CPS4Core.volumes.reading import read_label_map
 
-    found = set(np.unique(sitk.GetArrayViewFromImage(read_label_map(path, None))).tolist())
+    found = set(np.unique(sitk.GetArrayFromImage(read_label_map(path))).tolist())
     names = {s.value: s.name for s in study.schema.structures}
     if study.schema.ignore_value is not None:
         names[study.schema.ignore_value] = "ignore"

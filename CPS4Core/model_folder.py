@@ -163,7 +163,9 @@ def new_model_folder(folder: str | Path) -> Iterator[Path]:
 def write_description(folder: Path, info: ModelInfo) -> None:
     """Write model.json for the files that `folder` holds now."""
     files = sorted(
-        str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file() and p.name != "model.json"
+        str(p.relative_to(folder))
+        for p in folder.rglob("*")
+        if p.is_file() and p.name != "model.json"
     )
     write_json(
         folder / "model.json",

@@ -12,7 +12,9 @@ if TYPE_CHECKING:
 
 def add_training_options(parser: argparse.ArgumentParser) -> None:
     """Declare them."""
-    parser.add_argument("study", type=Path, metavar="STUDY", help="study folder (nnU-Net raw layout)")
+    parser.add_argument(
+        "study", type=Path, metavar="STUDY", help="study folder (nnU-Net raw layout)"
+    )
     parser.add_argument("--output", "-o", type=Path, required=True, help="folder of this run")
     parser.add_argument(
         "--preset",
@@ -36,20 +38,23 @@ def add_training_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--order", default="0", help="which labelled order of splits.json (default: 0)"
     )
-    parser.add_argument("--seed", type=int, default=0, help="seed of everything random (default: 0)")
+    parser.add_argument(
+        "--seed", type=int, default=0, help="seed of everything random (default: 0)"
+    )
     parser.add_argument(
         "--device", default="auto", help="auto, cpu, cuda, cuda:0, mps (default: auto)"
     )
     parser.add_argument(
-        "--precision", default="auto", choices=("auto", "fp32", "bf16", "fp16"), help="number format"
+        "--precision",
+        default="auto",
+        choices=("auto", "fp32", "bf16", "fp16"),
+        help="number format",
     )
     parser.add_argument("--threads", type=int, help="CPU threads (default: all cores)")
     parser.add_argument("--cache", type=Path, help="folder of the slice cache (default: in STUDY)")
 
 
-def make_run(
-    args: argparse.Namespace, overrides: list[str], pretrained: Path | None = None
-) -> Run:
+def make_run(args: argparse.Namespace, overrides: list[str], pretrained: Path | None = None) -> Run:
     """The run that the arguments describe."""
     import torch
 

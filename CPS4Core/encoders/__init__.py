@@ -1,1 +1,1 @@
-"""The vision-language model: a vision encoder, a text encoder, and how prompts attend to patches."""
+"""The vision-language model: vision encoder, text encoder, and how prompts attend to patches."""

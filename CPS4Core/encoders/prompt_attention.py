@@ -1,4 +1,4 @@
-"""How class prompts attend to image patches: `A_c[u]` from prompt tokens `t_c` and patch tokens `v_u`."""
+"""How class prompts attend to patches: `A_c[u]` from prompt tokens `t_c`, patch tokens `v_u`."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class PromptAttention(nn.Module):
         return F.normalize(self.project_prompts(prompt_tokens), dim=-1)
 
     def cosines(self, images: Tensor, vectors: Tensor) -> Tensor:
-        """`cos(v_u, t_c)`: images [B, 1, h, w] in 0..1, unit vectors [K, D] -> [B, K, rows, cols]."""
+        """`cos(v_u, t_c)`: images [B, 1, h, w] in 0..1, vectors [K, D] -> [B, K, rows, cols]."""
         with torch.autocast(images.device.type, enabled=False):
             normalised = self.normalise(images.float())
         tokens = self.project_patches(self.vision(normalised))

@@ -19,7 +19,7 @@ _SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 
 
 class TextEncoder(nn.Module):
-    """A BERT with its tokenizer; the prompt token is [CLS] or the mean over the class name's pieces."""
+    """A BERT and its tokenizer; prompt token: [CLS] or the mean of the class name's pieces."""
 
     def __init__(self, model: nn.Module, tokenizer: Any, prompt_token: str):
         super().__init__()
@@ -58,8 +58,10 @@ def _pieces_of(class_name: str, prompt: str, offsets: Tensor) -> Tensor:
     return inside if inside.any() else real
 
 
-def make_text_encoder(options: TextConfig, prompts: Sequence[str], prompt_token: str) -> TextEncoder:
-    """The encoder that the options name: BERT weights from the hub or a folder, or a small new one."""
+def make_text_encoder(
+    options: TextConfig, prompts: Sequence[str], prompt_token: str
+) -> TextEncoder:
+    """The encoder that the options name: BERT from the hub or a folder, or a small new one."""
     if options.kind == "small-bert":
         return _small_bert(options, prompts, prompt_token)
     return _pretrained(options.name, prompt_token)
@@ -75,7 +77,9 @@ def _pretrained(name: str, prompt_token: str) -> TextEncoder:
     local = Path(name).is_dir()
     try:
         tokenizer = transformers.AutoTokenizer.from_pretrained(name, local_files_only=local)
-        model = transformers.BertModel.from_pretrained(name, local_files_only=local, add_pooling_layer=False)
+        model = transformers.BertModel.from_pretrained(
+            name, local_files_only=local, add_pooling_layer=False
+        )
     except (OSError, ValueError) as error:
         raise CPS4Error(
             f"The text encoder cannot be loaded ({str(error).splitlines()[0]})",
@@ -92,8 +96,12 @@ def _small_bert(options: TextConfig, prompts: Sequence[str], prompt_token: str) 
     transformers = import_transformers()
     # Words of the prompts plus single characters: every text can be written, known words are whole.
     words = sorted({w for p in prompts for w in re.findall(r"\w+|[^\w\s]", p.lower())})
-    characters = sorted({c for c in "abcdefghijklmnopqrstuvwxyz0123456789.,/-()"} | set("".join(words)))
-    vocabulary = list(dict.fromkeys([*_SPECIAL, *words, *characters, *(f"##{c}" for c in characters)]))
+    characters = sorted(
+        {c for c in "abcdefghijklmnopqrstuvwxyz0123456789.,/-()"} | set("".join(words))
+    )
+    vocabulary = list(
+        dict.fromkeys([*_SPECIAL, *words, *characters, *(f"##{c}" for c in characters)])
+    )
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "vocab.txt"
         path.write_text("\n".join(vocabulary), encoding="utf-8")

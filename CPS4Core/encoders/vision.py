@@ -22,7 +22,9 @@ class ConvStemViT(nn.Module):
         super().__init__()
         steps = int(math.log2(options.patch))
         if 2**steps != options.patch:
-            raise CPS4Error(f"The patch size of conv-vit must be a power of two, not {options.patch}")
+            raise CPS4Error(
+                f"The patch size of conv-vit must be a power of two, not {options.patch}"
+            )
         self.width = options.width
         layers: list[nn.Module] = []
         channels = 1

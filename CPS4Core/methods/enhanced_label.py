@@ -13,7 +13,7 @@ from CPS4Core.schema import IGNORE_INDEX, LabelSchema
 def enhanced_label(
     teacher: Tensor, text: Tensor, text_soft: Tensor, schema: LabelSchema, options: Stage2Config
 ) -> Tensor:
-    """Teacher logits [B, K, h, w], integrated map [B, h, w] and soft maps -> class indices [B, h, w].
+    """Teacher logits [B, K, h, w], integrated map [B, h, w], soft maps -> indices [B, h, w].
 
     `sum`: `argmax_c [softmax(T)_c + softmax(S)_c]`, S the one-hot integrated map;
     `agreement`: where both agree, ignored elsewhere;
@@ -46,7 +46,9 @@ def _integrate(
     return _level_label(probabilities, text_soft, schema, weight)
 
 
-def _level_label(probabilities: Tensor, text_soft: Tensor, schema: LabelSchema, weight: float) -> Tensor:
+def _level_label(
+    probabilities: Tensor, text_soft: Tensor, schema: LabelSchema, weight: float
+) -> Tensor:
     """Tissue by the teacher's probability summed over each kind; level by the text within it."""
     kinds = [[0], *filter(None, (schema.indices_of_kind(k) for k in ("vertebra", "disc", "other")))]
     tissue = torch.stack([probabilities[:, members].sum(dim=1) for members in kinds]).argmax(dim=0)

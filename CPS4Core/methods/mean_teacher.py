@@ -17,8 +17,9 @@ from CPS4Core.schema import LabelSchema
 class MeanTeacher(Method):
     """`L = CE(f_s(x_l), y) + CE(f_s(x_u), argmax f_t(x_u))`, no ramp and no threshold.
 
-    Formula (4): `theta_t <- a theta_t + (1 - a) theta_s` with `a = min(1 - 1/(g + 1), decay)`, g the
-    steps done; buffers are copied. Inference uses the student.
+    Formula (4): `theta_t <- a theta_t + (1 - a) theta_s` with
+    `a = min(1 - 1/(g + 1), decay)`, g the steps done; buffers are
+    copied. Inference uses the student.
     """
 
     def __init__(self, network: ResUNet, schema: LabelSchema, options: Stage2Config):
@@ -47,7 +48,8 @@ class MeanTeacher(Method):
     @torch.no_grad()
     def after_step(self, step: int) -> None:
         decay = min(1 - 1 / (step + 1), self.options.ema_decay)
-        mine, theirs = list(self.teacher.parameters()), list(self.network.parameters())
+        mine: list[Tensor] = list(self.teacher.parameters())
+        theirs: list[Tensor] = list(self.network.parameters())
         torch._foreach_lerp_(mine, theirs, 1 - decay)
         for own, other in zip(self.teacher.buffers(), self.network.buffers(), strict=True):
             own.copy_(other)

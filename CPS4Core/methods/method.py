@@ -65,7 +65,10 @@ def cross_entropy(logits: Tensor, target: Tensor) -> Tensor:
     0 where every pixel is ignored.
     """
     counted = (target != IGNORE_INDEX).sum().clamp_min(1)
-    return F.cross_entropy(logits.float(), target, ignore_index=IGNORE_INDEX, reduction="sum") / counted
+    return (
+        F.cross_entropy(logits.float(), target, ignore_index=IGNORE_INDEX, reduction="sum")
+        / counted
+    )
 
 
 _METHODS: dict[str, type[Method]] = {}

@@ -1,4 +1,4 @@
-"""Intensity normalisation as the first layer of a network, so that training and use cannot differ."""
+"""Intensity normalisation as a network's first layer, so that training and use cannot differ."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ from CPS4Core.schema import LabelSchema
 
 
 class PromptPretraining(nn.Module):
-    """`L = token_weight L_token + pixel_weight L_pixel`, on labelled slices, all K prompts each step."""
+    """`L = token_weight L_token + pixel_weight L_pixel` on labelled slices, with all K prompts."""
 
     def __init__(
         self,

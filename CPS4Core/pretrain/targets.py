@@ -13,7 +13,7 @@ from CPS4Core.schema import IGNORE_INDEX
 
 @dataclass
 class Targets:
-    """`masks` [B, K, rows, cols] in 0..1 (B_c), `valid` [B, 1, rows, cols] 1 where the label speaks,
+    """`masks` [B, K, rows, cols] in 0..1 (B_c); `valid` [B, 1, rows, cols] 1 where labelled;
     `present` [B, K] whether the class counts among the classes C_i of the image."""
 
     masks: Tensor

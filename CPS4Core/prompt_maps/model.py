@@ -13,7 +13,7 @@ from CPS4Core.model_folder import ModelInfo, load_weights
 
 
 def load_prompt_attention(info: ModelInfo) -> PromptAttention:
-    """Vision encoder and attention in eval mode, on the CPU; raises CPS4Error if the model has none."""
+    """Vision encoder and attention, eval mode, CPU; raises CPS4Error if the model has none."""
     path = info.folder / "vision_language.safetensors"
     if not path.is_file():
         raise CPS4Error(

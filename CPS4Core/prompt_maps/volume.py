@@ -76,7 +76,9 @@ class PromptMapper:
         attention = load_prompt_attention(info)
         self.names = list(prompts) if prompts else info.schema.class_names
         self.own_prompts = prompts is None or not prompts
-        vectors = trained_vectors(info) if self.own_prompts else new_vectors(info, attention, self.names)
+        vectors = (
+            trained_vectors(info) if self.own_prompts else new_vectors(info, attention, self.names)
+        )
         self.attention, self.vectors = attention.to(self.device), vectors.to(self.device)
 
     @torch.inference_mode()

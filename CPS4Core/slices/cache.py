@@ -106,7 +106,9 @@ def _open(path: Path) -> np.ndarray:
         return np.load(path, mmap_mode="r")
     except (OSError, ValueError) as error:
         raise CPS4Error(
-            f"The slice cache is damaged ({error})", path=path, cure="Delete this file and run again"
+            f"The slice cache is damaged ({error})",
+            path=path,
+            cure="Delete this file and run again",
         ) from error
 
 

@@ -78,7 +78,7 @@ class SliceGrid:
         return working
 
     def from_working(self, probabilities: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Working probabilities [K, h, w] -> native class indices [R, C] uint8 and their probability.
+        """Working probabilities [K, h, w] -> native indices [R, C] uint8 and their probability.
 
         Probabilities are interpolated, then compared, so outlines stay smooth. Work is limited to
         the window in which any foreground class can win.
@@ -99,7 +99,9 @@ class SliceGrid:
         for index in classes:
             plane = np.ascontiguousarray(inside[index], dtype=np.float32)
             enlarged = np.asarray(
-                Image.fromarray(plane).resize(best.shape[::-1], Image.Resampling.BILINEAR, box=window)
+                Image.fromarray(plane).resize(
+                    best.shape[::-1], Image.Resampling.BILINEAR, box=window
+                )
             )
             wins = enlarged > best
             np.copyto(winner, np.uint8(index), where=wins)
@@ -108,7 +110,7 @@ class SliceGrid:
         return indices, certainty
 
     def map_to_native(self, working: np.ndarray) -> np.ndarray:
-        """One working plane [h, w] (a prompt map) -> native [R, C] float32; 0 outside the window."""
+        """One plane [h, w] (a prompt map) -> native [R, C] float32; 0 outside the window."""
         top, left, height, width = self.content
         plane = np.ascontiguousarray(working[top : top + height, left : left + width], np.float32)
         window, (r0, r1, c0, c1) = self._native_window((0, height, 0, width))

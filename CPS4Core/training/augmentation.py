@@ -49,7 +49,9 @@ class Augmentation:
         # Rotation is taken in pixels, so that an oblong image is turned and not sheared.
         rows = torch.stack([cos, -sin * height / width, shift[:, 0]], dim=1)
         cols = torch.stack([sin * width / height, cos, shift[:, 1]], dim=1)
-        grid = F.affine_grid(torch.stack([rows, cols], dim=1), [batch, 1, *size], align_corners=False)
+        grid = F.affine_grid(
+            torch.stack([rows, cols], dim=1), [batch, 1, *size], align_corners=False
+        )
         grid = grid + self._elastic(batch, size)
         return Change(
             grid=grid,

@@ -87,7 +87,9 @@ class SliceBatches:
         augment = Augmentation(self.augmentation, seed + 1)
         a, b = self.sizes
         for i in range(self.iterations):
-            yield self._batch(labelled[i * a : (i + 1) * a], unlabelled[i * b : (i + 1) * b], augment)
+            yield self._batch(
+                labelled[i * a : (i + 1) * a], unlabelled[i * b : (i + 1) * b], augment
+            )
 
     def _batch(
         self,
@@ -98,9 +100,7 @@ class SliceBatches:
         images = self.labelled.images(labelled).to(self.device)
         labels = self.labelled.labels(labelled).to(self.device)
         change = augment.draw(len(labelled), (images.shape[2], images.shape[3]))
-        batch = Batch(
-            apply_to_images(images, change), apply_to_labels(labels, change), images[:0]
-        )
+        batch = Batch(apply_to_images(images, change), apply_to_labels(labels, change), images[:0])
         if unlabelled:
             size = (images.shape[2], images.shape[3])
             raw = self.unlabelled.images(unlabelled).to(self.device)

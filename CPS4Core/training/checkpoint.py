@@ -1,4 +1,4 @@
-"""Checkpoints: one safetensors file with the rest of the state as JSON in its header, no pickles."""
+"""Checkpoints: one safetensors file with the rest of the state as JSON in its header."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _TENSOR = "__tensor__"
 
 
 def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
-    """Write a nested state of dicts, lists, numbers, strings and tensors, complete or not at all."""
+    """Write a nested state of dicts, lists, numbers, strings and tensors; complete or absent."""
     tensors: dict[str, Tensor] = {}
     described = json.dumps(_detach(state, "state", tensors))
     with atomic_path(path) as temporary:
@@ -41,7 +41,7 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
         raise CPS4Error(
             f"The checkpoint is damaged ({error})",
             path=path,
-            cure="Delete this file to train this stage from its beginning; finished stages are kept",
+            cure="Delete this file to begin this stage again; finished stages are kept",
         ) from error
 
 

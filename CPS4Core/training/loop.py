@@ -44,7 +44,7 @@ class Plan:
 
 
 class TrainingLoop:
-    """Trains `module` on the batches of `epoch_batches(epoch)` and keeps the best and the last state.
+    """Trains `module` on the batches of `epoch_batches(epoch)`; keeps the best and last state.
 
     `validate` returns named numbers, among them `mdice`, by which the best state is chosen, or an
     empty dict where there is nothing to validate on (then the last state is the best).

@@ -97,7 +97,9 @@ def encoder_weights(config: Config) -> str:
     vision, text = config.vision_language.vision, config.vision_language.text
     pretrained = vision.kind == "timm" and vision.pretrained
     first = f"pretrained {Path(vision.name).name}" if pretrained else "random weights"
-    second = f"pretrained {Path(text.name).name}" if text.kind == "transformers" else "random weights"
+    second = (
+        f"pretrained {Path(text.name).name}" if text.kind == "transformers" else "random weights"
+    )
     return f"vision: {vision.kind}, {first}; text: {text.kind}, {second}"
 
 

@@ -61,7 +61,8 @@ def run_stage2(
             raise CPS4Error(f"The method '{cls.name}' needs stage 1; run cps4 pretrain first")
         maps = case_maps(pretrained, config, unlabelled, precision.device, progress)
     torch.manual_seed(seed)
-    network = make_network(config, schema).to(precision.device, memory_format=torch.channels_last)
+    network = make_network(config, schema).to(precision.device)
+    network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     method = cls(network, schema, options)
     batches = SliceBatches(
         labelled,

@@ -1,4 +1,4 @@
-"""Validation at the working size: Dice by the project's metric rule, for networks and prompt maps."""
+"""Validation at the working size: Dice by the metric rule, for networks and prompt maps."""
 
 from __future__ import annotations
 

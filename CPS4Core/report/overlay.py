@@ -23,6 +23,8 @@ TEXT_COLOR = (235, 235, 235)
 BACKGROUND_COLOR = (16, 16, 18)
 MUTED_COLOR = (160, 160, 165)
 OPACITY = 0.4
+# Fat behind the spine is by far the brightest: below 1, bone beside it is not all black.
+GAMMA = 0.7
 
 
 @lru_cache(maxsize=16)
@@ -62,7 +64,8 @@ def grey_panel(
 ) -> Image.Image:
     """A slice [rows, cols] as RGB panel of `size` (width, height), windowed to `limits`."""
     low, high = limits or grey_limits(plane)
-    grey = np.clip((np.asarray(plane, np.float32) - low) * (255 / (high - low)), 0, 255)
+    share = np.clip((np.asarray(plane, np.float32) - low) / (high - low), 0, 1)
+    grey = 255 * share**GAMMA
     shrinks = size[1] < plane.shape[0]
     method = Image.Resampling.BOX if shrinks else Image.Resampling.BICUBIC
     return Image.fromarray(grey.astype(np.uint8)).resize(size, method).convert("RGB")
@@ -193,3 +196,12 @@ def save_png(picture: Image.Image, path: str | PathLike[str]) -> None:
     """Write a PNG file, complete or not at all; raises CPS4Error if it cannot be written."""
     with atomic_path(path) as temporary:
         picture.save(temporary, format="PNG", compress_level=4)
+
+
+def fitted(text: str, width: float, face: Font) -> str:
+    """The text, cut with dots if it is wider than `width` pixels."""
+    if face.getlength(text) <= width:
+        return text
+    while text and face.getlength(text + "...") > width:
+        text = text[:-1]
+    return text.rstrip() + "..."

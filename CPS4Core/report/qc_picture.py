@@ -25,7 +25,7 @@ from CPS4Core.report.overlay import (
 from CPS4Core.schema import IGNORE_INDEX, LabelSchema
 
 PANEL_HEIGHT = 600
-MARGIN, GAP, HEAD, LEGEND_WIDTH = 12, 4, 56, 190
+MARGIN, GAP, HEAD, LEGEND_WIDTH = 12, 4, 56, 206
 AROUND_MM = 30.0
 MIDDLE_SHARE, SIDE_SHARE = 0.9, 0.5
 
@@ -131,7 +131,7 @@ def _draw_legend(
         return
     line = min(24.0, PANEL_HEIGHT / len(present))
     face = font(min(15, max(8, round(line * 0.65))))
-    bar_left, bar_width = x + 84, 52
+    bar_left, bar_width = x + 96, 52
     for row, index in enumerate(present):
         structure, top = schema.structures[index - 1], HEAD + row * line
         middle = top + line / 2

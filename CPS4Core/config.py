@@ -146,6 +146,8 @@ class Stage2Config(_Options):
     milestones: list[Share]
     milestone_factor: Share
     validate_every: Positive
+    warmup: Share
+    """Share of the training in which the unlabelled slices do not teach yet."""
     ema_decay: Share
     teacher_mode: Literal["eval", "train"]
     text_weight: Annotated[float, Field(ge=0)]

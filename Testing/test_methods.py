@@ -113,6 +113,16 @@ def test_inference_network_gives_logits_in_every_mode(name):
         assert not torch.allclose(logits.sum(dim=1), torch.ones(()))
 
 
+@pytest.mark.parametrize("name", methods())
+def test_unlabelled_slices_teach_only_after_the_warm_up(name):
+    schema, batch = schema_of(3), make_batch(schema_of(3))
+    method = make(name, schema, warmup=0.5, epochs=4, iterations_per_epoch=2).train()
+    assert list(method.losses(batch)) == ["supervised"]
+    method.after_step(4)
+    declared = 1 if name == "labelled-only" else 2
+    assert len(method.losses(batch)) >= declared
+
+
 def test_unknown_method_lists_the_known():
     with pytest.raises(CPS4Error, match="mean-teacher"):
         method_class("nonesuch")

@@ -82,6 +82,7 @@ TINY_OPTIONS = (
     "stage2.labelled_batch=2",
     "stage2.unlabelled_batch=2",
     "stage2.validate_every=1",
+    "stage2.warmup=0",
 )
 
 

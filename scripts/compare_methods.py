@@ -152,6 +152,39 @@ class Comparison:
             writer.writerows(rows)
         write_json(self.args.output / "results.json", rows)
         write_text(self.args.output / "table.md", table(rows))
+        self.pictures()
+
+    def pictures(self) -> None:
+        """Truth and every row on the first order: the case that cps4 does best and worst."""
+        from CPS4Core.report.comparison_picture import comparison_picture
+        from CPS4Core.volumes.reading import read_label_map, read_volume
+        from CPS4Core.volumes.sagittal import to_sagittal
+
+        order = self.args.orders[0]
+        for ratio in self.args.labelled:
+            study, selection = self.study(ratio, order)
+            scores = self.name("cps4", ratio, order) / "scores" / "metrics.json"
+            cases = json.loads(scores.read_text())["cases"]
+            ranked = sorted(selection.test, key=lambda c: -cases[c]["measures"]["dice"])
+            for case in dict.fromkeys((ranked[0], ranked[-1])):
+                stack = to_sagittal(read_volume(study.cases[case].image))
+                label = study.cases[case].label
+                truth = study.schema.to_indices(to_sagittal(read_label_map(label)).array)
+                shown = int(((truth > 0) & (truth < 255)).sum(axis=(1, 2)).argmax())
+                found = {}
+                for row in ROWS:
+                    path = self.name(row, ratio, order) / "test" / f"{case}.nii.gz"
+                    values = to_sagittal(read_label_map(path)).array
+                    dice = json.loads(
+                        (self.name(row, ratio, order) / "scores" / "metrics.json").read_text()
+                    )["cases"][case]["measures"]["dice"]
+                    found[f"{row} {dice:.2f}"] = study.schema.to_indices(values)[shown]
+                comparison_picture(
+                    [(f"{case}, {ratio} labelled", stack.array[shown], truth[shown], found)],
+                    study.schema,
+                    self.args.output / f"overlay_{ratio.rstrip('%')}_{case}.png",
+                    [stack.spacing[1:]],
+                )
 
     def summary(self, folder: Path) -> dict[str, float]:
         """Means over cases of one evaluation."""

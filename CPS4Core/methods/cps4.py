@@ -19,7 +19,7 @@ class CPS4(MeanTeacher):
 
     needs_prompt_maps = True
 
-    def losses(self, batch: Batch) -> dict[str, Tensor]:
+    def all_losses(self, batch: Batch) -> dict[str, Tensor]:
         assert batch.text is not None and batch.text_soft is not None
         labelled, unlabelled = self.student(batch)
         teacher = self.teacher_logits(batch.unlabelled)

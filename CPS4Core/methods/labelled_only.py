@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from CPS4Core.methods.method import Batch, Method, cross_entropy, register
+from CPS4Core.methods.method import Batch, Method, register
 
 
 @register("labelled-only", "control: cross-entropy on the labelled slices")
@@ -13,5 +13,5 @@ class LabelledOnly(Method):
 
     needs_unlabelled = False
 
-    def losses(self, batch: Batch) -> dict[str, Tensor]:
-        return {"supervised": cross_entropy(self.network(batch.images), batch.labels)}
+    def all_losses(self, batch: Batch) -> dict[str, Tensor]:
+        return self.supervised_losses(batch)

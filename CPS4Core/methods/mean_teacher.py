@@ -26,7 +26,7 @@ class MeanTeacher(Method):
         super().__init__(network, schema, options)
         self.teacher = copy.deepcopy(network).requires_grad_(False)
 
-    def losses(self, batch: Batch) -> dict[str, Tensor]:
+    def all_losses(self, batch: Batch) -> dict[str, Tensor]:
         labelled, unlabelled = self.student(batch)
         pseudo = self.teacher_logits(batch.unlabelled).argmax(dim=1)
         return {
@@ -47,6 +47,7 @@ class MeanTeacher(Method):
 
     @torch.no_grad()
     def after_step(self, step: int) -> None:
+        super().after_step(step)
         decay = min(1 - 1 / (step + 1), self.options.ema_decay)
         mine: list[Tensor] = list(self.teacher.parameters())
         theirs: list[Tensor] = list(self.network.parameters())

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -42,13 +43,28 @@ class Method(nn.Module):
     def __init__(self, network: ResUNet, schema: LabelSchema, options: Stage2Config):
         super().__init__()
         self.network, self.schema, self.options = network, schema, options
+        self.register_buffer("steps_done", torch.zeros((), dtype=torch.long))
+        self.warmup_steps = round(options.warmup * options.epochs * options.iterations_per_epoch)
+
+    steps_done: Tensor
 
     def losses(self, batch: Batch) -> dict[str, Tensor]:
-        """Named, weighted losses; their sum is minimised."""
+        """Named, weighted losses; their sum is minimised. Supervised alone while warming up."""
+        if int(self.steps_done) < self.warmup_steps:
+            return self.supervised_losses(batch)
+        return self.all_losses(batch)
+
+    def supervised_losses(self, batch: Batch) -> dict[str, Tensor]:
+        """`CE(f(x_l), y)`, formula (5)."""
+        return {"supervised": cross_entropy(self.network(batch.images), batch.labels)}
+
+    def all_losses(self, batch: Batch) -> dict[str, Tensor]:
+        """What the method adds to it; each method's own."""
         raise NotImplementedError
 
     def after_step(self, step: int) -> None:
         """Called after each optimiser step with the number of steps done (1, 2, ...)."""
+        self.steps_done.fill_(step)
 
     def trained(self) -> list[nn.Parameter]:
         """Parameters that the optimiser updates."""

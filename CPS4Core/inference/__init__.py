@@ -1,0 +1,1 @@
+"""Segmentation with a trained model: engines, one volume, many files; training stays out of it."""

@@ -1,0 +1,119 @@
+"""The files of one segmented case, and whether they are finished and up to date.
+
+OUTPUT/CASE.nii.gz       the label map in the input's own geometry (or .nrrd, .mha)
+OUTPUT/CASE.seg.nrrd     the same as a segmentation with names and colours, where asked for
+OUTPUT/CASE_qc.png       slices with labels and confidences
+OUTPUT/CASE.json         structures, confidences, warnings; written last: the case is finished
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from CPS4Core.errors import CPS4Error
+from CPS4Core.files import read_json, write_error, write_json
+from CPS4Core.inference.fingerprint import input_fingerprint
+from CPS4Core.inference.predictor import Segmentation
+from CPS4Core.model_folder import ModelInfo
+
+FORMATS = ("nii.gz", "nrrd", "mha")
+
+
+@dataclass(frozen=True)
+class CaseFiles:
+    """What is written for a case, and where.
+
+    `file_format` is one of FORMATS; `segmentation` and `qc` ask for the further files.
+    """
+
+    output: Path
+    case_id: str
+    file_format: str = "nii.gz"
+    segmentation: bool = False
+    qc: bool = True
+
+    @property
+    def summary(self) -> Path:
+        """CASE.json."""
+        return self.output / f"{self.case_id}.json"
+
+    @property
+    def names(self) -> list[str]:
+        """The other files that are asked for, the label map first."""
+        names = [f"{self.case_id}.{self.file_format}"]
+        if self.segmentation:
+            names.append(f"{self.case_id}.seg.nrrd")
+        if self.qc:
+            names.append(f"{self.case_id}_qc.png")
+        return names
+
+    def is_finished(self, model: str, source: Path) -> bool:
+        """Whether all files are there, made from this input by the model with this fingerprint.
+
+        Raises CPS4Error where the case was made from something else: that is for the user to
+        decide. Files that are asked for now and were not before make a case unfinished.
+        """
+        if not self.summary.is_file():
+            return False
+        try:
+            content = read_json(self.summary, "description of the case")
+            before = {"model": content["model"]["fingerprint"], "input": content["input"]}
+        except (CPS4Error, KeyError, TypeError):
+            return False
+        now = {"model": model, "input": input_fingerprint(source)}
+        changed = [what for what in now if before[what] != now[what]]
+        if changed:
+            raise CPS4Error(
+                f"The output folder holds this case made with another {' and '.join(changed)}",
+                cure="Make it again with --overwrite, or choose another output folder",
+            )
+        return all((self.output / name).is_file() for name in self.names)
+
+    def write(
+        self, found: Segmentation, info: ModelInfo, made_from: dict[str, str], seconds: float
+    ) -> None:
+        """Write all files; CASE.json, which marks the case as finished, goes first and comes last.
+
+        `made_from` holds the fingerprints `model` and `input` and the `engine`'s name. Raises
+        CPS4Error where the folder cannot be written.
+        """
+        from CPS4Core.volumes.writing import write_segmentation, write_volume
+
+        try:
+            self.summary.unlink(missing_ok=True)
+        except OSError as error:
+            raise write_error(error, self.summary) from error
+        write_volume(found.label, self.output / self.names[0])
+        if self.segmentation:
+            path = self.output / f"{self.case_id}.seg.nrrd"
+            write_segmentation(found.label, path, info.schema)
+        if self.qc:
+            from CPS4Core.report.qc_picture import qc_picture
+
+            qc_picture(
+                found.stack.array,
+                found.indices,
+                found.stack.spacing,
+                info.schema,
+                self.output / f"{self.case_id}_qc.png",
+                found.confidence,
+                self.case_id,
+            )
+        write_json(
+            self.summary,
+            {
+                "case": self.case_id,
+                "seconds": round(seconds, 2),
+                "model": {
+                    "method": info.method,
+                    "encoder_weights": info.encoder_weights,
+                    "fingerprint": made_from["model"],
+                },
+                "input": made_from["input"],
+                "engine": made_from["engine"],
+                "files": self.names,
+                "structures": [asdict(s) for s in found.structures],
+                "warnings": found.warnings,
+            },
+        )

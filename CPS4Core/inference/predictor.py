@@ -1,0 +1,125 @@
+"""One volume in, its named label map out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from CPS4Core.errors import CPS4Error
+from CPS4Core.inference.engine import Engine
+from CPS4Core.inference.plausibility import sequence_warnings
+from CPS4Core.model_folder import ModelInfo
+from CPS4Core.progress import Progress
+from CPS4Core.slices.cache import make_grid
+from CPS4Core.slices.grid import working_slices
+from CPS4Core.volumes.sagittal import SagittalStack, to_sagittal
+
+if TYPE_CHECKING:
+    import SimpleITK as sitk
+
+THICK_ROWS = 2.0
+"""A volume counts as not sagittal if its rows or columns are this much thicker than its slices."""
+
+
+@dataclass(frozen=True)
+class FoundStructure:
+    """A structure in a label map. `confidence` is in 0..1 (see `Segmentation.confidence`)."""
+
+    name: str
+    value: int
+    voxels: int
+    volume_mm3: float
+    confidence: float
+
+
+@dataclass(frozen=True)
+class Segmentation:
+    """The labels of one volume.
+
+    label: label map in the input's own geometry, in the schema's values.
+    stack: the input as a sagittal stack.
+    indices: class indices [slices, rows, cols] uint8 on that stack.
+    confidence: per class index found, the mean of the winning softmax probability over its voxels.
+        It is what the network believes, not calibrated against its errors.
+    structures: what was found, in the schema's order.
+    warnings: what a person should look at, in sentences.
+    """
+
+    label: sitk.Image
+    stack: SagittalStack
+    indices: np.ndarray
+    confidence: dict[int, float]
+    structures: list[FoundStructure]
+    warnings: list[str]
+
+
+class Predictor:
+    """A model and its engine, kept loaded for many volumes."""
+
+    def __init__(self, info: ModelInfo, engine: Engine):
+        self.info, self.engine = info, engine
+
+    def predict(self, image: sitk.Image, progress: Progress | None = None) -> Segmentation:
+        """Segment a 3D scalar volume of any orientation.
+
+        Slice by slice, so that the K probability maps of only a few slices exist at a time.
+        Raises CPS4Error for what is not such a volume and for a constant one, Cancelled if asked.
+        """
+        progress = progress or Progress()
+        stack = to_sagittal(image)
+        if stack.array.min() == stack.array.max():
+            raise CPS4Error(
+                f"Every voxel has the same value, {stack.array.flat[0]}",
+                cure="Export or copy the volume once more",
+            )
+        grid = make_grid(stack.array.shape[1:], stack.spacing[1:], self.info.config.input)
+        schema, count = self.info.schema, self.info.schema.class_count
+        indices = np.empty(stack.array.shape, np.uint8)
+        voxels, certainty = np.zeros(count, np.int64), np.zeros(count)
+        softmax = self.engine.each(working_slices(stack.array, grid))
+        for plane, probabilities in zip(indices, softmax, strict=True):
+            progress.check()
+            plane[:], winning = grid.from_working(probabilities)
+            if not plane.any():
+                continue
+            found = plane > 0  # the background is most of a slice and of no interest here
+            voxels += np.bincount(plane[found], minlength=count)
+            certainty += np.bincount(plane[found], winning[found], minlength=count)
+        confidence = {int(i): float(certainty[i] / voxels[i]) for i in np.flatnonzero(voxels)}
+        voxel_mm3 = float(np.prod(stack.spacing))
+        structures = [
+            FoundStructure(
+                name=schema.structures[i - 1].name,
+                value=schema.structures[i - 1].value,
+                voxels=int(voxels[i]),
+                volume_mm3=round(voxels[i] * voxel_mm3, 2),
+                confidence=round(value, 4),
+            )
+            for i, value in confidence.items()
+        ]
+        values = schema.to_values(np.arange(count, dtype=np.uint8))
+        return Segmentation(
+            label=stack.restore(values[indices]),
+            stack=stack,
+            indices=indices,
+            confidence=confidence,
+            structures=structures,
+            warnings=[
+                *_acquisition_warnings(stack),
+                *sequence_warnings(indices, stack.spacing, schema),
+            ],
+        )
+
+
+def _acquisition_warnings(stack: SagittalStack) -> list[str]:
+    slice_mm, row_mm, col_mm = stack.spacing
+    thickest = max(row_mm, col_mm)
+    if thickest < THICK_ROWS * max(slice_mm, min(row_mm, col_mm)):
+        return []
+    plane = "axial" if row_mm > col_mm else "coronal"
+    return [
+        f"The volume was acquired in {plane} slices {thickest:.1f} mm apart; its sagittal view is "
+        "coarse, and the model was made for sagittal slices"
+    ]

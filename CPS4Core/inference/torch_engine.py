@@ -1,0 +1,117 @@
+"""The network on torch: any CPU, NVIDIA GPUs, Apple's."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+
+import numpy as np
+import torch
+
+from CPS4Core.errors import CPS4Error
+from CPS4Core.model_folder import ModelInfo, load_network
+
+_SLICES_AT_ONCE = 8  # on a GPU; halved where its memory does not hold them
+
+
+class TorchEngine:
+    """Eager torch in inference mode, channels last, 16-bit where the hardware computes in it.
+
+    `device` as torch names it. `report` takes messages for the user. A GPU whose memory runs out
+    gets fewer slices at a time; if one slice is too many the CPU takes over.
+    """
+
+    def __init__(
+        self,
+        info: ModelInfo,
+        device: str = "cpu",
+        threads: int | None = None,
+        report: Callable[[str], None] = lambda text: None,
+    ):
+        if threads:
+            torch.set_num_threads(threads)
+        self._network = load_network(info)
+        self._report = report
+        self._use(_find_device(device))
+
+    def probabilities(self, working: np.ndarray) -> np.ndarray:
+        """One slice [h, w] float32 in 0..1 -> softmax [K, h, w] float32."""
+        return next(self.each(working[None]))
+
+    def each(self, working: np.ndarray) -> Iterator[np.ndarray]:
+        """Softmax [K, h, w] of each slice of [S, h, w]."""
+        start = 0
+        while start < len(working):
+            part = working[start : start + self._at_once]
+            try:
+                softmax = self._run(part)
+            except torch.OutOfMemoryError:
+                softmax = None
+            if softmax is None:  # outside the handler, which would keep the tensors alive
+                self._need_less_memory()
+                continue
+            yield from softmax
+            start += len(part)
+
+    @torch.inference_mode()
+    def _run(self, part: np.ndarray) -> np.ndarray:
+        batch = torch.from_numpy(np.ascontiguousarray(part))[:, None].to(self._device)
+        with self._autocast():
+            logits = self._network(batch.contiguous(memory_format=torch.channels_last))
+        return logits.float().softmax(dim=1).cpu().numpy()
+
+    def _use(self, device: torch.device) -> None:
+        self._device = device
+        self._network.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        # Batches do not pay on a CPU: one slice fits its caches better and needs less memory.
+        self._at_once = 1 if device.type == "cpu" else _SLICES_AT_ONCE
+        self._dtype = _fast_dtype(device)
+        self.name = f"torch, {device}, {str(self._dtype or torch.float32).removeprefix('torch.')}"
+
+    def _autocast(self) -> AbstractContextManager[object]:
+        if self._dtype is None:
+            return contextlib.nullcontext()
+        return torch.autocast(self._device.type, dtype=self._dtype)
+
+    def _need_less_memory(self) -> None:
+        if self._device.type == "cpu":
+            raise CPS4Error(
+                "The memory does not hold one slice at this size", cure="Close other programs"
+            )
+        if self._at_once > 1:
+            self._at_once //= 2
+        else:
+            self._report(f"The memory of {self._device} does not hold one slice; using the CPU")
+            self._use(torch.device("cpu"))
+        torch.cuda.empty_cache()
+
+
+def cuda_is_there() -> bool:
+    """Whether torch can use an NVIDIA or AMD GPU."""
+    return torch.cuda.is_available()
+
+
+def _find_device(name: str) -> torch.device:
+    """Raises CPS4Error for a device that torch does not have here."""
+    try:
+        device = torch.device(name)
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        raise CPS4Error(
+            f"The device '{name}' cannot be used ({str(error).splitlines()[0]})",
+            cure="Choose auto or cpu; cps4 info shows what this machine has",
+        ) from error
+    return device
+
+
+def _fast_dtype(device: torch.device) -> torch.dtype | None:
+    """The 16-bit format that is fast here, None for float32."""
+    if device.type == "cuda":
+        has_bf16 = torch.cuda.is_bf16_supported(including_emulation=False)
+        return torch.bfloat16 if has_bf16 else torch.float16
+    if device.type == "cpu" and (
+        torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+    ):
+        return torch.bfloat16
+    return None

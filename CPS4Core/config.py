@@ -219,6 +219,17 @@ def config_from_dict(content: Any, source: str | Path = "configuration") -> Conf
         raise CPS4Error(f"Option {option}: {first['msg']}", path=source) from error
 
 
+def complete_config(content: Any, source: str | Path) -> Config:
+    """A configuration of an earlier version: options that it lacks are taken from `paper`."""
+    return config_from_dict(_merged(yaml.safe_load(preset_text("paper")), content), source)
+
+
+def _merged(base: Any, changes: Any) -> Any:
+    if not isinstance(base, dict) or not isinstance(changes, dict):
+        return changes
+    return base | {key: _merged(base.get(key), value) for key, value in changes.items()}
+
+
 def config_text(config: Config) -> str:
     """The configuration as YAML, to be read back by `load_config`."""
     return yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False)

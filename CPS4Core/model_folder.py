@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from CPS4Core import __version__
-from CPS4Core.config import Config, config_from_dict
+from CPS4Core.config import Config, complete_config
 from CPS4Core.errors import CPS4Error
 from CPS4Core.files import make_folder, read_json, write_error, write_json
 from CPS4Core.schema import LabelSchema, schema_from_dict
@@ -85,7 +85,7 @@ def read_model(folder: str | Path) -> ModelInfo:
     try:
         return ModelInfo(
             folder=folder,
-            config=config_from_dict(content["config"], folder / "model.json"),
+            config=complete_config(content["config"], folder / "model.json"),
             schema=schema_from_dict(content["schema"], folder / "model.json"),
             method=content["method"],
             encoder_weights=content["encoder_weights"],

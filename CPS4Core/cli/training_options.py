@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -50,12 +51,20 @@ def add_training_options(parser: argparse.ArgumentParser) -> None:
         choices=("auto", "fp32", "bf16", "fp16"),
         help="number format",
     )
+    parser.add_argument(
+        "--allow-download",
+        action="store_true",
+        help="let pretrained encoders come from the hub; otherwise only local ones are used",
+    )
     parser.add_argument("--threads", type=int, help="CPU threads (default: all cores)")
     parser.add_argument("--cache", type=Path, help="folder of the slice cache (default: in STUDY)")
 
 
 def make_run(args: argparse.Namespace, overrides: list[str], pretrained: Path | None = None) -> Run:
     """The run that the arguments describe."""
+    if not args.allow_download:
+        # Read by the hub's client at its import, which comes later.
+        os.environ["HF_HUB_OFFLINE"] = "1"
     import torch
 
     from CPS4Core.config import load_config

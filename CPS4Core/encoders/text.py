@@ -84,7 +84,8 @@ def _pretrained(name: str, prompt_token: str) -> TextEncoder:
         raise CPS4Error(
             f"The text encoder cannot be loaded ({str(error).splitlines()[0]})",
             path=name,
-            cure="Without a network, set vision_language.text.name to a folder with config.json, "
+            cure="Give --allow-download to fetch it once; without a network, set "
+            "vision_language.text.name to a folder with config.json, "
             "weights and tokenizer, or train with the preset cpu, which needs no weights",
         ) from error
     if not tokenizer.is_fast:

@@ -111,7 +111,8 @@ class TimmViT(nn.Module):
             raise CPS4Error(
                 f"The vision encoder '{options.name}' cannot be built or loaded "
                 f"({type(error).__name__}: {error})",
-                cure="Without a network, set vision_language.vision.name to NAME@FILE with a local "
+                cure="Give --allow-download to fetch it once; without a network, set "
+                "vision_language.vision.name to NAME@FILE with a local "
                 "weights file, or train with the preset cpu, which needs no weights",
             ) from error
         self.width = self.model.num_features

@@ -62,7 +62,8 @@ def test_overlay_colors_the_label_where_it_is_and_leaves_the_rest() -> None:
 
 
 def test_ignored_voxels_are_grey_not_a_class_color() -> None:
-    assert palette(SCHEMA)[IGNORE_INDEX].std() == 0
+    grey = palette(SCHEMA)[IGNORE_INDEX]
+    assert grey.std() == 0 and grey[0] > 0
     assert tuple(palette(SCHEMA)[SCHEMA.class_count - 1]) == SCHEMA.structures[-1].color
 
 
@@ -207,6 +208,8 @@ def test_curves_bridge_empty_cells_and_survive_an_interrupted_file(tmp_path: Pat
     svg = curves_svg(columns)
     assert svg is not None
     ElementTree.fromstring(svg)
+    lines = re.findall(r'<path d="([^"]*)" clip-path', svg)
+    assert any(line.count("L ") == 3 for line in lines)  # four epochs, one unbroken line
     assert "Validation" in svg and "mdice" in svg and ">total<" in svg
 
 
@@ -231,7 +234,7 @@ def test_class_chart_is_the_same_for_the_same_numbers() -> None:
 def write_segmentation(folder: Path) -> None:
     grey, indices = small_case()
     folder.mkdir()
-    for case, sure in (("good", 0.91), ("a<b>&c", 0.125)):
+    for case, sure in (("good", 0.91), ("z<b>&c", 0.125)):
         structure = {"name": "L5", "value": 2, "voxels": 1600, "volume_mm3": 3200.0}
         content = {
             "case": case,
@@ -243,7 +246,7 @@ def write_segmentation(folder: Path) -> None:
         (folder / f"{case}.json").write_text(json.dumps(content))
         qc_picture(grey, indices, (4, 1, 1), SCHEMA, folder / f"{case}_qc.png", {L5: sure}, case)
     (folder / "cut.json").write_text('{"case": "cut", "struct')
-    failed = {"failed": {"bad": "The volume is damaged"}, "seconds": 3.25}
+    failed = {"failed": {"bad": "The volume is damaged"}, "finished": {"good": []}, "skipped": []}
     (folder / "summary.json").write_text(json.dumps(failed))
 
 
@@ -253,7 +256,7 @@ def write_run(folder: Path) -> None:
     (folder / "model").mkdir()
     (folder / "stage1" / "metrics.csv").write_text("epoch,loss/total,loss/token\n1,2,1\n2,1,.5\n")
     (folder / "stage2" / "metrics.csv").write_text(
-        "epoch,loss/total,validation/mdice,seconds\n1,3,,2\n2,2,0.625,2\n"
+        "epoch,loss/total,validation/mdice,seconds\n1,3,0.125,2\n2,2,0.625,2\n3,2,,2\n"
     )
     (folder / "config.yaml").write_text("name: cpu\n")
     provenance = {
@@ -299,11 +302,12 @@ def test_report_has_every_case_and_number_and_escapes_names(tmp_path: Path) -> N
     text = report_text(tmp_path, tmp_path / "out")
     for wanted in ("good", "0.910", "0.125", "level anchor not visible", "3.200", "1600"):
         assert wanted in text
-    assert "a&lt;b&gt;&amp;c" in text and "a<b>" not in text
+    assert "z&lt;b&gt;&amp;c" in text and "z<b>" not in text
     assert "The volume is damaged" in text
     assert "cut" in text and "cannot be read" in text
     assert text.count("<img") == 2
-    assert text.index("a&lt;b&gt;&amp;c") < text.index(">good<")  # the doubtful case first
+    assert re.search(r"segmented in the last run</dt><dd>1</dd>", text)
+    assert text.index("z&lt;b&gt;&amp;c") < text.index(">good<")  # the doubtful case first
 
 
 def test_report_is_one_file_without_scripts_and_links(tmp_path: Path) -> None:
@@ -374,6 +378,15 @@ def test_report_of_prompt_maps(tmp_path: Path) -> None:
     text = report_text(tmp_path, folder)
     assert "Prompt maps of case, slice 5" in text and text.count("<img") == 1
     assert all(v in text for v in ("0.875", "0.250", "0.375", "lost.png is missing"))
+
+
+def test_maps_inside_a_segmentation_folder_are_shown_too(tmp_path: Path) -> None:
+    write_segmentation(tmp_path / "out")
+    (tmp_path / "out" / "maps").mkdir()
+    content = {"case": "good", "prompts": [{"name": "L5", "peak": 1, "threshold": [0.5]}]}
+    (tmp_path / "out" / "maps" / "good.json").write_text(json.dumps(content))
+    titles = [s.title for s in report_sections([tmp_path / "out"])]
+    assert titles == ["Segmentation: out", "Prompt maps: maps"]
 
 
 def test_report_limits_pictures_and_says_how_many_it_leaves_out(tmp_path: Path) -> None:

@@ -43,4 +43,8 @@ def report_sections(
 
 
 def _sections_of(folder: Path, pictures: int) -> list[Section]:
-    return [part.section(folder, pictures) for part in PARTS if part.recognises(folder)]
+    found = [part.section(folder, pictures) for part in PARTS if part.recognises(folder)]
+    inside = folder / "maps"  # where cps4 segment --maps puts them
+    if found and maps_part.recognises(inside):
+        found.append(maps_part.section(inside, pictures))
+    return found

@@ -32,7 +32,7 @@ def section(folder: Path, pictures: int) -> Section:
         try:
             if not path.is_file():
                 raise CPS4Error(f"no picture ({path.name} is missing)")
-            text = f"Prompt maps of {case}, slice {int(content.get('slice_shown', 0)) + 1}."
+            text = f"Prompt maps of {case}, slice {int(content.get('slice_shown') or 0) + 1}."
             part.blocks.append(Figure(picture_source(path), text, text, dark=True))
         except CPS4Error as error:
             part.blocks.append(Text(f"{case}: {error.cause}.", warning=True))

@@ -13,6 +13,7 @@ from CPS4Core.files import read_json
 from CPS4Core.report.html import Facts, Figure, Fold, Section, Table, Text, picture_source
 
 LOOKS_FOR = "a segmentation folder (CASE.json with structures, CASE_qc.png)"
+COUNTS = {"finished": "segmented in the last run", "skipped": "finished before"}
 SUMMARY, QC_ENDING, MAPS_ENDING = "summary.json", "_qc.png", "_maps.png"
 
 
@@ -107,7 +108,7 @@ def _read_cases(folder: Path) -> list[SegmentedCase]:
             cases[path.stem] = SegmentedCase(path.stem, {}, f"{error.cause}.")
             continue
         if isinstance(content, dict) and "structures" in content:
-            cases[path.stem] = SegmentedCase(str(content.get("case", path.stem)), content)
+            cases[path.stem] = SegmentedCase(path.stem, content)
     for path in folder.glob("*" + QC_ENDING):
         stem = path.name.removesuffix(QC_ENDING)
         missing = SegmentedCase(stem, {}, f"{stem}.json is missing.")
@@ -140,6 +141,8 @@ def _summary(folder: Path, count: int) -> list[Any]:
             facts.append((name, PurePath(value).name))
         elif key != "cases" and isinstance(value, (int, float, str)):
             facts.append((name, value))
+        elif key in ("finished", "skipped") and isinstance(value, (list, dict)):
+            facts.append((COUNTS[key], len(value)))
     return [Facts(facts), *blocks]
 
 

@@ -99,10 +99,12 @@ def test_qc_picture_shows_title_colors_and_the_right_aspect(tmp_path: Path) -> N
     for index in (L5, L4, L4_L5):
         assert is_in(shown, SCHEMA.structures[index - 1].color)
     assert not is_in(shown, SCHEMA.structures[SCHEMA.index_of("T9") - 1].color)
-    qc_picture(grey, indices, (4.0, 1.0, 1.0), SCHEMA, tmp_path / "wide.png")
-    with Image.open(tmp_path / "wide.png") as wide:
-        assert wide.height == shown.shape[0] and wide.width > shown.shape[1]
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["case_qc.png", "wide.png"]
+    qc_picture(grey, indices, (4.0, 1.0, 0.25), SCHEMA, tmp_path / "narrow.png")
+    qc_picture(grey, indices, (4.0, 1.0, 2.0), SCHEMA, tmp_path / "wide.png")
+    with Image.open(tmp_path / "narrow.png") as narrow, Image.open(tmp_path / "wide.png") as wide:
+        assert narrow.height == shown.shape[0] and narrow.width < shown.shape[1]
+        assert wide.height < shown.shape[0] and 2800 > wide.width > shown.shape[1]
+    assert len(list(tmp_path.iterdir())) == 3
 
 
 def test_qc_picture_of_nothing_found_and_of_one_slice(tmp_path: Path) -> None:
@@ -239,7 +241,8 @@ def write_segmentation(folder: Path) -> None:
         content = {
             "case": case,
             "seconds": 1.5,
-            "model": "first",
+            "model": {"method": "cps4", "fingerprint": "0123abcd"},
+            "engine": "torch",
             "structures": [structure | {"confidence": sure}],
             "warnings": ["level anchor not visible"] if sure < 0.5 else [],
         }
@@ -300,7 +303,15 @@ def report_text(tmp_path: Path, *folders: Path, pictures: int = 40) -> str:
 def test_report_has_every_case_and_number_and_escapes_names(tmp_path: Path) -> None:
     write_segmentation(tmp_path / "out")
     text = report_text(tmp_path, tmp_path / "out")
-    for wanted in ("good", "0.910", "0.125", "level anchor not visible", "3.200", "1600"):
+    for wanted in (
+        "good",
+        "0.910",
+        "0.125",
+        "level anchor not visible",
+        "3.200",
+        "1600",
+        "0123abcd",
+    ):
         assert wanted in text
     assert "z&lt;b&gt;&amp;c" in text and "z<b>" not in text
     assert "The volume is damaged" in text

@@ -24,8 +24,9 @@ from CPS4Core.report.overlay import (
 )
 from CPS4Core.schema import IGNORE_INDEX, LabelSchema
 
-PANEL_HEIGHT = 600
+PANEL_HEIGHT, PANEL_WIDTH = 600, 400
 MARGIN, GAP, HEAD, LEGEND_WIDTH = 12, 4, 56, 206
+LEGEND_LINE = 24
 AROUND_MM = 30.0
 MIDDLE_SHARE, SIDE_SHARE = 0.9, 0.5
 
@@ -57,12 +58,16 @@ def qc_picture(
         raise ValueError(f"Grey values {stack.shape} and labels {indices.shape} must be alike, 3D")
     chosen = informative_slices(indices)
     columns = _columns(indices[chosen], spacing[2])
-    size = display_size(
-        (stack.shape[1], columns.stop - columns.start), (spacing[1], spacing[2]), PANEL_HEIGHT
-    )
+    shape = (stack.shape[1], columns.stop - columns.start)
+    size = display_size(shape, spacing[1:], PANEL_HEIGHT)
+    if size[0] > PANEL_WIDTH:  # a wide view: six panels side by side must stay readable
+        height = max(1, PANEL_HEIGHT * PANEL_WIDTH // size[0])
+        size = display_size(shape, spacing[1:], height)
+    present = _present(indices, schema)
+    body = max(size[1], min(PANEL_HEIGHT, LEGEND_LINE * len(present)))
     limits = grey_limits(stack)
     width = MARGIN * 2 + len(chosen) * (2 * size[0] + GAP + MARGIN) + LEGEND_WIDTH
-    picture = Image.new("RGB", (width, HEAD + PANEL_HEIGHT + MARGIN), BACKGROUND_COLOR)
+    picture = Image.new("RGB", (width, HEAD + body + MARGIN), BACKGROUND_COLOR)
     draw = ImageDraw.Draw(picture)
     draw.text((MARGIN, 8), title or "", fill=TEXT_COLOR, font=font(20))
     x = MARGIN
@@ -77,7 +82,7 @@ def qc_picture(
         picture.paste(plain, (x, HEAD))
         picture.paste(colored, (x + size[0] + GAP, HEAD))
         x += 2 * size[0] + GAP + MARGIN
-    _draw_legend(draw, x, _present(indices, schema), schema, confidence)
+    _draw_legend(draw, x, body, present, schema, confidence)
     save_png(picture, path)
 
 
@@ -119,6 +124,7 @@ def _present(indices: np.ndarray, schema: LabelSchema) -> list[int]:
 def _draw_legend(
     draw: ImageDraw.ImageDraw,
     x: int,
+    height: int,
     present: list[int],
     schema: LabelSchema,
     confidence: Mapping[int, float] | None,
@@ -129,7 +135,7 @@ def _draw_legend(
     if not present:
         draw.text((x, HEAD), "nothing was labelled", fill=TEXT_COLOR, font=font(15))
         return
-    line = min(24.0, PANEL_HEIGHT / len(present))
+    line = min(LEGEND_LINE, height / len(present))
     face = font(min(15, max(8, round(line * 0.65))))
     bar_left, bar_width = x + 96, 52
     for row, index in enumerate(present):

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path, PurePath
+from pathlib import Path
 from typing import Any
 
 from CPS4Core.errors import CPS4Error
@@ -60,6 +60,7 @@ def section(folder: Path, pictures: int) -> Section:
     part = Section(f"Segmentation: {folder.resolve().name}")
     cases = _read_cases(folder)
     part.blocks += _summary(folder, len(cases))
+    part.blocks += _made_by(cases)
     cases.sort(key=_doubt)
     rows = []
     for case in cases:
@@ -137,13 +138,24 @@ def _summary(folder: Path, count: int) -> list[Any]:
             rows = [(str(case), str(text)) for case, text in pairs]
             blocks.append(Text(f"{len(rows)} of the inputs failed.", warning=True))
             blocks.append(Table(("failed case", "why"), rows))
-        elif key == "model" and isinstance(value, str):
-            facts.append((name, PurePath(value).name))
-        elif key != "cases" and isinstance(value, (int, float, str)):
+        elif key not in ("cases", "model") and isinstance(value, (int, float, str)):
             facts.append((name, value))
         elif key in ("finished", "skipped") and isinstance(value, (list, dict)):
             facts.append((COUNTS[key], len(value)))
     return [Facts(facts), *blocks]
+
+
+def _made_by(cases: Sequence[SegmentedCase]) -> list[Any]:
+    """What segmented the cases: one line, or one a model where there were several."""
+    lines = []
+    for case in cases:
+        model = case.content.get("model")
+        described = model if isinstance(model, dict) else {"model": model} if model else {}
+        facts = {**described, "engine": case.content.get("engine")}
+        named = [f"{k.replace('_', ' ')}: {v}" for k, v in facts.items() if v is not None]
+        if named:
+            lines.append(Text("Segmented by " + ", ".join(named) + "."))
+    return list(dict.fromkeys(lines))
 
 
 def _failure(value: Any) -> tuple[Any, Any]:

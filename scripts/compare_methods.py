@@ -43,7 +43,6 @@ COLUMNS = {
     "level_accuracy": "level",
     "dice_best_shift": "best shift",
     "every_level_right": "all levels right",
-    "hd95": "HD95 mm",
 }
 
 
@@ -115,7 +114,7 @@ class Comparison:
         self.cps4("segment", *images, "--model", run, "--output", run / "test", "--device", "cpu")
         self.cps4(
             *("evaluate", run / "test", self.args.study, "--split", "test"),
-            *("--workers", 1, "--output", run / "scores"),
+            *("--no-distances", "--workers", 1, "--output", run / "scores"),
         )
 
     def study(self, ratio: str, order: str):

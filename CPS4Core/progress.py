@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import sys
 import time
@@ -128,9 +129,8 @@ def cancel_on_signals(progress: Progress) -> Iterator[None]:
         if progress.cancelled:
             raise KeyboardInterrupt
         progress.cancel()
-        progress.message(
-            "Stopping at the next safe point; press Ctrl-C again to stop now", "warning"
-        )
+        # A plain write: the signal may have come in the middle of another print.
+        os.write(2, b"\nStopping at the next safe point; press Ctrl-C again to stop now\n")
 
     previous = {s: signal.signal(s, handler) for s in (signal.SIGINT, signal.SIGTERM)}
     try:

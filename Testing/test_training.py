@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import SimpleITK as sitk
 import torch
 from tiny_study import TINY_OPTIONS, tiny_config, write_tiny_study
 
@@ -186,6 +187,21 @@ def test_study_without_labels(tmp_path):
     study = write_tiny_study(tmp_path / "study", labelled=0, val=0)
     with pytest.raises(CPS4Error, match="label"):
         make_run(study, tmp_path / "run").stage2(Progress())
+
+
+def test_label_of_another_shape_is_named(study, tmp_path):
+    label = study / "labelsTr" / "labelled1.nii.gz"
+    volume = sitk.ReadImage(str(label))
+    sitk.WriteImage(volume[:, :, 1:], str(label))
+    with pytest.raises(CPS4Error, match="labelled1.nii.gz"):
+        make_run(study, tmp_path / "run").stage2(Progress())
+
+
+def test_volumes_of_one_slice(study, tmp_path):
+    for path in sorted(study.glob("*Tr/*.nii.gz")):
+        sitk.WriteImage(sitk.ReadImage(str(path))[2:3], str(path))
+    info = make_run(study, tmp_path / "run").stage2(Progress())
+    assert "mdice" in info.metrics["stage2"]["validation"]
 
 
 def test_diverging_loss_is_named(study, tmp_path):

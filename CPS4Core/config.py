@@ -95,6 +95,15 @@ class VisionLanguageConfig(_Options):
     normalise: Literal["zscore", "local"]
 
 
+class PromptsConfig(_Options):
+    """The wording of the class prompts."""
+
+    template: str | None = None
+    """With `{class name}` in it; null takes the study's own."""
+    classes: dict[str, str] = {}
+    """Whole prompts for single classes, by short or full name."""
+
+
 class Stage1Config(_Options):
     """Class-consistent vision-language pretraining."""
 
@@ -166,6 +175,7 @@ class Config(_Options):
     name: str
     input: InputConfig
     augmentation: AugmentationConfig
+    prompts: PromptsConfig = PromptsConfig()
     vision_language: VisionLanguageConfig
     stage1: Stage1Config
     maps: MapsConfig

@@ -233,6 +233,20 @@ def test_text_encoder_saved_by_one_run_is_a_local_folder_for_another(study, tmp_
     assert "pretrained text_encoder" in second.encoder_weights
 
 
+def test_own_prompts_need_no_code(study, tmp_path):
+    overrides = (
+        "prompts.template='T2 image showing {class name}'",
+        "prompts.classes={'L5': 'the lowest lumbar vertebra'}",
+    )
+    info = make_run(study, tmp_path / "own", *overrides).stage1(Progress())
+    assert info.schema.prompts[1:3] == [
+        "the lowest lumbar vertebra",
+        "T2 image showing Intervertebral Disc between Lumbar Vertebra 4 and Lumbar Vertebra 5",
+    ]
+    with pytest.raises(CPS4Error, match="No structure 'L9'"):
+        make_run(study, tmp_path / "bad", "prompts.classes={'L9': 'x'}").stage1(Progress())
+
+
 def test_timm_encoder_trains_and_loads_a_local_weights_file(study, tmp_path):
     from CPS4Core.encoders.torchvision_import import import_timm
 

@@ -12,8 +12,7 @@ from CPS4Core.inference.engine import Engine
 from CPS4Core.inference.plausibility import sequence_warnings
 from CPS4Core.model_folder import ModelInfo
 from CPS4Core.progress import Progress
-from CPS4Core.slices.cache import make_grid
-from CPS4Core.slices.grid import working_slices
+from CPS4Core.slices.grid import make_grid, working_slices
 from CPS4Core.volumes.sagittal import SagittalStack, to_sagittal
 
 if TYPE_CHECKING:

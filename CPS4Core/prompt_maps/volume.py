@@ -13,8 +13,7 @@ from CPS4Core.model_folder import ModelInfo
 from CPS4Core.progress import Progress
 from CPS4Core.prompt_maps.integration import prompt_maps
 from CPS4Core.prompt_maps.model import load_prompt_attention, new_vectors, trained_vectors
-from CPS4Core.slices.cache import make_grid
-from CPS4Core.slices.grid import SliceGrid, working_slices
+from CPS4Core.slices.grid import SliceGrid, make_grid, working_slices
 from CPS4Core.volumes.sagittal import SagittalStack
 
 

@@ -21,7 +21,7 @@ from CPS4Core.config import InputConfig
 from CPS4Core.errors import CPS4Error
 from CPS4Core.files import atomic_path
 from CPS4Core.progress import Progress
-from CPS4Core.slices.grid import SliceGrid, working_slices
+from CPS4Core.slices.grid import make_grid, working_slices
 
 if TYPE_CHECKING:
     from CPS4Core.schema import LabelSchema
@@ -147,16 +147,3 @@ def _store(path: Path, array: np.ndarray) -> None:
     for stale in path.parent.glob(f"{case_and_kind}.*.npy"):
         if stale != path and not stale.name.startswith(".partial"):
             stale.unlink(missing_ok=True)
-
-
-def make_grid(
-    native: tuple[int, ...], spacing: tuple[float, ...], options: InputConfig
-) -> SliceGrid:
-    """The grid that takes native slices of this size and spacing (mm) to the working size."""
-    return SliceGrid(
-        (int(native[0]), int(native[1])),
-        (float(spacing[0]), float(spacing[1])),
-        options.size,
-        options.fit,
-        options.ap_fraction,
-    )

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
+from CPS4Core.config import InputConfig
 from CPS4Core.schema import IGNORE_INDEX
 
 
@@ -139,6 +140,19 @@ class SliceGrid:
             min((r1 - y0) / per_row, float(height)),
         )
         return window, (r0, r1, c0, c1)
+
+
+def make_grid(
+    native: tuple[int, ...], spacing: tuple[float, ...], options: InputConfig
+) -> SliceGrid:
+    """The grid that takes native slices of this size and spacing (mm) to the working size."""
+    return SliceGrid(
+        (int(native[0]), int(native[1])),
+        (float(spacing[0]), float(spacing[1])),
+        options.size,
+        options.fit,
+        options.ap_fraction,
+    )
 
 
 def _bounds(mask: np.ndarray, margin: int) -> tuple[int, int, int, int]:

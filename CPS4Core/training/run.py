@@ -13,6 +13,7 @@ from CPS4Core.files import make_folder, read_json, write_json, write_text
 from CPS4Core.methods.method import method_class
 from CPS4Core.model_folder import ModelInfo, read_model
 from CPS4Core.progress import Progress
+from CPS4Core.schema import LabelSchema
 from CPS4Core.slices.cache import CachedCase, cache_cases
 from CPS4Core.study.folder import Study, case_fingerprint
 from CPS4Core.study.splits import Selection
@@ -40,6 +41,12 @@ class Run:
     cache: Path | None = None
     pretrained: Path | None = None
 
+    @property
+    def schema(self) -> LabelSchema:
+        """The study's schema with the configured prompts."""
+        prompts = self.config.prompts
+        return self.study.schema.with_prompts(prompts.template, prompts.classes)
+
     def stage1(self, progress: Progress) -> ModelInfo:
         """Pretrain the prompts on the labelled cases; a finished stage 1 is read, not repeated."""
         selection = self._begin()
@@ -49,7 +56,7 @@ class Run:
             return read_model(done)
         return run_stage1(
             self.config,
-            self.study.schema,
+            self.schema,
             self._cases(selection.labelled, progress),
             self._cases(selection.val, progress),
             self.seed,
@@ -71,7 +78,7 @@ class Run:
             pretrained = self._pretrained(selection) if self.pretrained else self.stage1(progress)
         return run_stage2(
             self.config,
-            self.study.schema,
+            self.schema,
             self._cases(selection.labelled, progress),
             self._cases(selection.unlabelled, progress, with_labels=False),
             self._cases(selection.val, progress),
@@ -130,7 +137,7 @@ class Run:
         folder = stage1 if stage1.is_dir() else self.pretrained
         info = read_model(folder)
         here = self.config
-        same = info.config.input == here.input and info.schema.prompts == self.study.schema.prompts
+        same = info.config.input == here.input and info.schema.prompts == self.schema.prompts
         if not same or info.config.vision_language != here.vision_language:
             raise CPS4Error(
                 "The pretrained prompts were trained with another input, schema or encoder",

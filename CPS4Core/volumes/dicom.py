@@ -135,7 +135,8 @@ def _check_places(slices: list[_Slice], folder: Path) -> None:
     if steps.min() <= 1e-3:
         cause = "Several slices of the DICOM series lie at one place (echoes, time points?)"
     else:
-        cause = f"The DICOM series has gaps: slice distances of {steps.min():.3g} to {steps.max():.3g} mm"
+        distances = f"{steps.min():.3g} to {steps.max():.3g} mm"
+        cause = f"The DICOM series has gaps: its slices are {distances} apart"
     raise CPS4Error(
         cause, path=folder, cure="Export one complete volume, for example as NIfTI, and use that"
     )

@@ -9,6 +9,7 @@ import tempfile
 import zlib
 from pathlib import Path
 
+import numpy as np
 import SimpleITK as sitk
 
 from CPS4Core.errors import CPS4Error
@@ -62,7 +63,24 @@ def read_image_file(path: Path) -> sitk.Image:
                 path=path,
                 cure="Convert or fetch it again",
             ) from error
+        if "orthonormal" in str(error):
+            raise CPS4Error(
+                "The header's axes are not at right angles (the volume is sheared)",
+                path=path,
+                cure="Resample it to a regular grid, or correct its header",
+            ) from error
         raise _damaged(path) from error
+
+
+def check_finite(values: np.ndarray, path: Path) -> None:
+    """Raise CPS4Error where some of a float volume's `values` are NaN or infinite."""
+    finite = np.isfinite(values)
+    if not finite.all():
+        raise CPS4Error(
+            f"{finite.size - np.count_nonzero(finite)} voxels are not finite (NaN or infinite)",
+            path=path,
+            cure="Replace them, for example by 0",
+        )
 
 
 def _is_text(path: Path) -> bool:
@@ -86,9 +104,9 @@ def _read_nifti(path: Path) -> sitk.Image:
     with tempfile.TemporaryDirectory(prefix="cps4-") as folder:
         unpacked = Path(folder) / "volume.nii"
         try:
-            with gzip.open(path) if packed else open(path, "rb") as source:
-                with open(unpacked, "wb") as target:
-                    shutil.copyfileobj(source, target, 1 << 20)
+            with open(path, "rb") as file, open(unpacked, "wb") as target:
+                source = gzip.GzipFile(fileobj=file) if packed else file
+                shutil.copyfileobj(source, target, 1 << 20)
         except (EOFError, gzip.BadGzipFile, zlib.error) as error:
             raise _damaged(path) from error
         return _read_unpacked_nifti(unpacked, path)
@@ -103,6 +121,13 @@ def _read_unpacked_nifti(unpacked: Path, path: Path) -> sitk.Image:
     needed = float(header["vox_offset"]) + math.prod(sizes) * int(header["bitpix"]) / 8
     if unpacked.stat().st_size < needed:
         raise _damaged(path)
+    kind = {16: "f4", 64: "f8"}.get(int(header["datatype"]))
+    if kind:
+        # The NIfTI reader turns NaN into 0 without a word, so look at the bytes themselves.
+        with open(unpacked, "rb") as file:  # the header's own size, 348 or 540, leads the file
+            order = "<" if int.from_bytes(file.read(4), "little") in (348, 540) else ">"
+        offset = int(float(header["vox_offset"]))
+        check_finite(np.memmap(unpacked, order + kind, "r", offset, math.prod(sizes)), path)
     return reader.Execute()
 
 

@@ -19,7 +19,7 @@ def is_volume_file(path: str | PathLike[str]) -> bool:
 
 
 def case_id_of(path: str | PathLike[str]) -> str:
-    """The case's name: the file's without extension and nnU-Net's channel `_0000`, or the folder's."""
+    """The name of the file without extension and nnU-Net's channel `_0000`, or of the folder."""
     path = Path(path).resolve() if Path(path).name in ("", "..") else Path(path)
     extension = None if path.is_dir() else volume_extension(path)
     return re.sub(r"_0000$", "", path.name[: -len(extension)] if extension else path.name)
@@ -60,5 +60,4 @@ def _expand(path: Path) -> Iterable[Path]:
             path=path,
             cure=f"Known are {', '.join(EXTENSIONS)} and folders of DICOM files",
         )
-    channels = [p for p in volumes if re.search(r"_000[1-9]$", case_id_of(p))]
-    return [p for p in volumes if p not in channels] or volumes
+    return volumes

@@ -11,7 +11,7 @@ import SimpleITK as sitk
 from CPS4Core.errors import CPS4Error
 from CPS4Core.volumes.dicom import is_dicom_folder, read_dicom_folder
 from CPS4Core.volumes.geometry import check_same_geometry
-from CPS4Core.volumes.image_file import read_image_file
+from CPS4Core.volumes.image_file import check_finite, read_image_file
 from CPS4Core.volumes.inputs import case_id_of, find_inputs, is_volume_file
 from CPS4Core.volumes.segmentation import is_segmentation_file, read_segmentation
 
@@ -85,14 +85,11 @@ def _as_scalar_volume(image: sitk.Image, path: Path) -> sitk.Image:
         )
     if "vector" in kind:
         image = sitk.VectorIndexSelectionCast(image, 0)
+    # Header fields may name the patient, and other formats' writers stumble over them.
+    for key in image.GetMetaDataKeys():
+        image.EraseMetaData(key)
     if "float" in kind:
-        finite = np.isfinite(sitk.GetArrayViewFromImage(image))
-        if not finite.all():
-            raise CPS4Error(
-                f"{finite.size - np.count_nonzero(finite)} voxels are not finite (NaN or infinite)",
-                path=path,
-                cure="Replace them, for example by 0",
-            )
+        check_finite(sitk.GetArrayViewFromImage(image), path)
     return image
 
 

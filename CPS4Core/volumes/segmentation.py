@@ -120,7 +120,7 @@ def _tags(segment: Segment) -> str:
 
 
 def _read_segments(fields: dict[str, str], path: Path) -> list[Segment]:
-    segments = []
+    segments: list[Segment] = []
     try:
         while f"Segment{len(segments)}_ID" in fields:
             own = f"Segment{len(segments)}_"

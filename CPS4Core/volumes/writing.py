@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import gzip
+import shutil
+import tempfile
 from os import PathLike
 from pathlib import Path
 
@@ -34,17 +37,47 @@ def write_volume(image: sitk.Image, path: str | PathLike[str]) -> None:
         raise CPS4Error(
             "Cannot write this format", path=path, cure="Use one of " + ", ".join(WRITABLE)
         )
-    packed = not path.name.lower().endswith(".nii")
+    name = path.name.lower()
     with atomic_path(path) as temporary:
         try:
-            # Level 1 is the fastest; higher ones save little on images.
-            sitk.WriteImage(image, str(temporary), packed, 1)
+            if name.endswith(".nii.gz"):
+                _write_packed_nifti(image, temporary)
+            elif name.endswith(".nii"):
+                _write_nifti(image, temporary)
+            else:
+                # Level 1 is the fastest; higher ones save little on images.
+                sitk.WriteImage(image, str(temporary), True, 1)
         except RuntimeError as error:
             raise CPS4Error(
                 "The volume could not be written",
                 path=path,
                 cure="Check that the disk has space left and that the folder can be written",
             ) from error
+
+
+def _write_nifti(image: sitk.Image, path: Path) -> None:
+    """Write NIfTI, unpacked; raise RuntimeError where bytes are missing.
+
+    On a full disk the NIfTI writer succeeds and leaves a part of the file.
+    """
+    sitk.WriteImage(image, str(path), False)
+    voxel_bytes = image.GetSizeOfPixelComponent() * image.GetNumberOfComponentsPerPixel()
+    if path.stat().st_size < image.GetNumberOfPixels() * voxel_bytes:
+        raise RuntimeError("the file is shorter than its voxels")
+
+
+def _write_packed_nifti(image: sitk.Image, path: Path) -> None:
+    """Write NIfTI and pack it here: at level 1, which the NIfTI writer ignores, errors noticed."""
+    with tempfile.TemporaryDirectory(prefix="cps4-") as folder:
+        unpacked = Path(folder) / "volume.nii"
+        _write_nifti(image, unpacked)
+        # Neither name nor time go in, so that the same volume gives the same bytes.
+        with (
+            open(unpacked, "rb") as source,
+            open(path, "wb") as file,
+            gzip.GzipFile("", "wb", compresslevel=1, fileobj=file, mtime=0) as target,
+        ):
+            shutil.copyfileobj(source, target, 1 << 20)
 
 
 def write_segmentation(image: sitk.Image, path: str | PathLike[str], schema: LabelSchema) -> None:

@@ -339,7 +339,7 @@ def test_case_ids() -> None:
 def test_find_inputs_in_files_folders_and_dicom_folders(tmp_path: Path) -> None:
     flat = tmp_path / "flat"
     flat.mkdir()
-    for name in ("b_0000.nii.gz", "a.mha", ".hidden.nii.gz", "readme.txt"):
+    for name in ("b_0000.nii.gz", "a.mha", "a.seg.nrrd", ".hidden.nii.gz", "readme.txt"):
         (flat / name).touch()
     write_series(tmp_path / "studies" / "s1.2", [0.0, 4.0])
     write_series(tmp_path / "studies" / "s2", [0.0, 4.0])

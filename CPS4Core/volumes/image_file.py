@@ -101,7 +101,7 @@ def _read_nifti(path: Path) -> sitk.Image:
         packed = file.read(2) == _GZIP_MAGIC
     if not packed and path.suffix.lower() == ".nii":
         return _read_unpacked_nifti(path, path)
-    with tempfile.TemporaryDirectory(prefix="cps4-") as folder:
+    with tempfile.TemporaryDirectory(prefix="cps4-", ignore_cleanup_errors=True) as folder:
         unpacked = Path(folder) / "volume.nii"
         try:
             with open(path, "rb") as file, open(unpacked, "wb") as target:

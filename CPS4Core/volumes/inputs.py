@@ -53,7 +53,9 @@ def _expand(path: Path) -> Iterable[Path]:
     if not path.is_dir() or is_dicom_folder(path):
         # A file of an unknown kind is kept: reading it says what is wrong, the others still run.
         return [path]
-    volumes = sorted(p for p in path.iterdir() if is_volume_file(p) or is_dicom_folder(p))
+    # Segmentations are results that lie beside the images, not images.
+    files = sorted(p for p in path.iterdir() if not p.name.lower().endswith(".seg.nrrd"))
+    volumes = [p for p in files if is_volume_file(p) or is_dicom_folder(p)]
     if not volumes:
         raise CPS4Error(
             "The folder holds no volume",

@@ -68,7 +68,7 @@ def _write_nifti(image: sitk.Image, path: Path) -> None:
 
 def _write_packed_nifti(image: sitk.Image, path: Path) -> None:
     """Write NIfTI and pack it here: at level 1, which the NIfTI writer ignores, errors noticed."""
-    with tempfile.TemporaryDirectory(prefix="cps4-") as folder:
+    with tempfile.TemporaryDirectory(prefix="cps4-", ignore_cleanup_errors=True) as folder:
         unpacked = Path(folder) / "volume.nii"
         _write_nifti(image, unpacked)
         # Neither name nor time go in, so that the same volume gives the same bytes.

@@ -21,7 +21,6 @@ from CPS4Core.study.folder import (
     split_ending,
     visible_files,
 )
-from CPS4Core.study.nifti_nan import count_not_finite
 from CPS4Core.study.problem import ERROR, WARNING, Problem
 from CPS4Core.study.splits import Splits
 
@@ -273,14 +272,6 @@ def _case_problems(study: Study, case: Case, contents: _Contents) -> Iterator[Pr
             yield Problem.from_error(error, case.id, case.image)
         else:
             array = sitk.GetArrayViewFromImage(image)
-            if lost := count_not_finite(case.image):
-                yield Problem(
-                    ERROR,
-                    case.id,
-                    case.image,
-                    f"{lost} voxels are not finite (NaN or infinite)",
-                    "Replace them, for example by 0",
-                )
             if array.min() == array.max():
                 yield Problem(
                     ERROR,

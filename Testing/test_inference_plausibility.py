@@ -52,6 +52,14 @@ def test_what_cannot_be_right_is_named(names: list[str | None], expected: str) -
     assert expected in said(names)
 
 
+def test_a_level_is_doubled_above_as_well_as_below() -> None:
+    for place in ("T12", "L5"):
+        indices = spine(changed(**{place: None}))
+        top = 10 * WHOLE.index(place)
+        indices[1:4, top : top + 9, 11:19] = SCHEMA.index_of("L2")
+        assert "Found at two places: L2" in sequence_warnings(indices, SPACING, SCHEMA)
+
+
 def test_one_of_both_anchors_is_enough() -> None:
     assert said(list(WHOLE[:-1])) == []
 

@@ -24,6 +24,7 @@ from CPS4Core import files
 from CPS4Core.cli.main import main
 from CPS4Core.errors import Cancelled, CPS4Error
 from CPS4Core.inference import models
+from CPS4Core.inference import segment as segment_module
 from CPS4Core.inference.segment import Options, segment_volumes
 from CPS4Core.progress import Progress
 
@@ -143,6 +144,21 @@ def test_cancelling_keeps_finished_cases(volumes: Path, model: Path, tmp_path: P
     assert list(json.loads((out / "summary.json").read_text())["finished"]) == ["a"]
     outcome = segment_volumes([volumes], out, model, TORCH)
     assert outcome.skipped == ["a"] and sorted(outcome.finished) == ["b", "c"]
+
+
+def test_cancelling_within_a_case_is_no_failure_of_it(
+    volumes: Path, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    progress, read = Progress(), segment_module.read_volume
+
+    def read_and_cancel(path: Path) -> sitk.Image:
+        progress.cancel()
+        return read(path)
+
+    monkeypatch.setattr(segment_module, "read_volume", read_and_cancel)
+    with pytest.raises(Cancelled):
+        segment_volumes([volumes], tmp_path / "out", model, TORCH, progress)
+    assert json.loads((tmp_path / "out" / "summary.json").read_text())["failed"] == {}
 
 
 def test_a_full_disk_stops_at_once(

@@ -21,7 +21,8 @@ class Engine(Protocol):
         """
 
     def each(self, working: np.ndarray) -> Iterator[np.ndarray]:
-        """Softmax [K, h, w] of each slice of [S, h, w], in order.
+        """Softmax [K, h, w] of each slice of [S, h, w] uint8, in order; 0..255 stands for 0..1.
 
-        Several slices go through the network at once where that is faster (on a GPU).
+        Volumes are held in 8 bits here as in training, a quarter of the memory. Several slices go
+        through the network at once where that is faster (on a GPU).
         """

@@ -74,8 +74,8 @@ class OpenVINOEngine:
         return softmax[0]
 
     def each(self, working: np.ndarray) -> Iterator[np.ndarray]:
-        """Softmax [K, h, w] of each slice of [S, h, w], each valid until the next."""
-        return (self.probabilities(image) for image in working)
+        """Softmax [K, h, w] of each slice of [S, h, w] uint8, each valid until the next."""
+        return (self.probabilities(image.astype(np.float32) / 255) for image in working)
 
 
 def find_or_make_export(info: ModelInfo, fingerprint: str) -> Path:

@@ -13,6 +13,9 @@ from CPS4Core.schema import LabelSchema
 ANCHOR_ORDERS = (0, 1)
 """Places along the spine (the schema's `order`) from which levels are counted: S and L5/S."""
 
+FINEST_MM = 1.0
+"""Voxels finer than this are thinned out: levels are centimetres apart."""
+
 
 @dataclass(frozen=True)
 class _Found:
@@ -41,6 +44,9 @@ def sequence_warnings(
         one's volume and its middle lies above or below it (a spinous process lies behind).
     """
     names = schema.class_names
+    steps = [max(1, int(FINEST_MM // mm)) for mm in spacing]
+    indices = np.ascontiguousarray(indices[:: steps[0], :: steps[1], :: steps[2]])
+    spacing = (spacing[0] * steps[0], spacing[1] * steps[1], spacing[2] * steps[2])
     sizes = _boxes(indices)
     voxel = float(np.prod(spacing))
     large = [i for i, (count, _) in sizes.items() if count * voxel >= smallest_mm3]

@@ -68,6 +68,7 @@ class Predictor:
         """
         progress = progress or Progress()
         stack = to_sagittal(image)
+        del image  # a large volume need not be there twice
         if stack.array.min() == stack.array.max():
             raise CPS4Error(
                 f"Every voxel has the same value, {stack.array.flat[0]}",
@@ -77,7 +78,8 @@ class Predictor:
         schema, count = self.info.schema, self.info.schema.class_count
         indices = np.empty(stack.array.shape, np.uint8)
         voxels, certainty = np.zeros(count, np.int64), np.zeros(count)
-        softmax = self.engine.each(working_slices(stack.array, grid))
+        working = np.round(working_slices(stack.array, grid) * 255).astype(np.uint8)
+        softmax = self.engine.each(working)
         for plane, probabilities in zip(indices, softmax, strict=True):
             progress.check()
             plane[:], winning = grid.from_working(probabilities)

@@ -141,8 +141,7 @@ def _predict(path: Path, predictor: Predictor, progress: Progress) -> Segmentati
     """Read and segment a volume; what the reader remarked joins the warnings."""
     with warnings.catch_warnings(record=True) as remarks:
         warnings.simplefilter("always", UserWarning)
-        image = read_volume(path)
-    found = predictor.predict(image, progress)
+        found = predictor.predict(read_volume(path), progress)
     said = [str(r.message) for r in remarks if issubclass(r.category, UserWarning)]
     return replace(found, warnings=[*said, *found.warnings])
 

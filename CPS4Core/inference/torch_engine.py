@@ -37,13 +37,13 @@ class TorchEngine:
 
     def probabilities(self, working: np.ndarray) -> np.ndarray:
         """One slice [h, w] float32 in 0..1 -> softmax [K, h, w] float32."""
-        return next(self.each(working[None]))
+        return self._run(torch.from_numpy(np.ascontiguousarray(working[None])))[0]
 
     def each(self, working: np.ndarray) -> Iterator[np.ndarray]:
-        """Softmax [K, h, w] of each slice of [S, h, w]."""
+        """Softmax [K, h, w] of each slice of [S, h, w] uint8."""
         start = 0
         while start < len(working):
-            part = working[start : start + self._at_once]
+            part = torch.from_numpy(working[start : start + self._at_once])
             try:
                 softmax = self._run(part)
             except torch.OutOfMemoryError:
@@ -55,8 +55,11 @@ class TorchEngine:
             start += len(part)
 
     @torch.inference_mode()
-    def _run(self, part: np.ndarray) -> np.ndarray:
-        batch = torch.from_numpy(np.ascontiguousarray(part))[:, None].to(self._device)
+    def _run(self, part: torch.Tensor) -> np.ndarray:
+        """[B, h, w], float32 in 0..1 or uint8 -> softmax [B, K, h, w]."""
+        batch = part[:, None].to(self._device)
+        if batch.dtype == torch.uint8:
+            batch = batch.float() / 255
         with self._autocast():
             logits = self._network(batch.contiguous(memory_format=torch.channels_last))
         return logits.float().softmax(dim=1).cpu().numpy()

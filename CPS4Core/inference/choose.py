@@ -44,7 +44,7 @@ def make_engine(
         from CPS4Core.inference.openvino_engine import OpenVINOEngine, find_or_make_export
 
         try:
-            folder = find_or_make_export(info, fingerprint)
+            folder = find_or_make_export(info, fingerprint, report)
             return OpenVINOEngine(folder, info.config.input.size, threads)
         except CPS4Error as error:
             if engine == "openvino":

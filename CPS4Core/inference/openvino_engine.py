@@ -10,7 +10,7 @@ from __future__ import annotations
 import copy
 import os
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -78,7 +78,9 @@ class OpenVINOEngine:
         return (self.probabilities(image.astype(np.float32) / 255) for image in working)
 
 
-def find_or_make_export(info: ModelInfo, fingerprint: str) -> Path:
+def find_or_make_export(
+    info: ModelInfo, fingerprint: str, report: Callable[[str], None] = lambda text: None
+) -> Path:
     """The folder of the model's export, made now where it is missing or of other weights.
 
     `fingerprint` is the model's. The export lies in the model folder, or in the user's cache where
@@ -89,6 +91,7 @@ def find_or_make_export(info: ModelInfo, fingerprint: str) -> Path:
         if is_current(place, fingerprint):
             return place
     network = load_network(info)
+    report("Converting the network for OpenVINO, once for this model")
     for place in places:
         try:
             export_openvino(network, place, info.config.input.size, fingerprint)

@@ -165,6 +165,8 @@ class Stage2Config(_Options):
     """How the teacher's pseudo-label and the text map become the enhanced label."""
     enhanced_text_weight: Annotated[float, Field(ge=0)]
     enhanced_text_temperature: Annotated[float, Field(gt=0)]
+    pseudo_threshold: Share
+    """Pixels where the teacher is less sure teach nothing (mean teacher, and rule `level`)."""
     confidence: Share
     """Below this the `confidence` rule falls back on the teacher."""
 

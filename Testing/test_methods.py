@@ -191,6 +191,14 @@ def test_enhanced_label_rules(rule, teacher, text, options, expected):
     assert label_of(rule, teacher, text, **options) == expected
 
 
+@pytest.mark.parametrize(("threshold", "expected"), [(0.5, "L5"), (0.95, "ignored")])
+def test_an_unsure_teacher_teaches_nothing(threshold, expected):
+    found = label_of(
+        "level", "L4", "L5", enhanced_text_weight=2.0, pseudo_threshold=threshold, probability=0.8
+    )
+    assert found == expected
+
+
 def test_background_of_the_teacher_stays_background_under_the_level_rule():
     schema = built_in_schema("mrspineseg")
     logits = torch.zeros(1, schema.class_count, 1, 1)

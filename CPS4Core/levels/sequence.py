@@ -124,6 +124,8 @@ class _Chart:
                 score = score + weight * o.extra_weight * self._level_scores(
                     self.evidence.extra, k, None, first, last
                 )
+            if not link.is_disc and not link.is_sacrum:
+                score = score + self._not_sacrum(first, last)
             if link.index == 0 and k and all(c.index == 0 for c in self.chain[k:]):
                 score = score - o.unnamed_penalty
             result[k] = np.where(possible, score, -np.inf)
@@ -169,6 +171,16 @@ class _Chart:
         # Where hardly any of the tissue is seen, its name says little.
         known = whole if mass is None else mass
         return np.asarray(score * np.minimum(1, 2 * known / (last - first)))
+
+    def _not_sacrum(self, first: np.ndarray, last: np.ndarray) -> np.ndarray | float:
+        """Cost of calling a level what looks like the sacrum; counting must not start inside."""
+        sacra = [k for k, c in enumerate(self.chain) if c.is_sacrum and c.index]
+        if not sacra:
+            return 0.0
+        total = np.concatenate([[0], np.cumsum(self.evidence.levels[sacra[0]])])
+        share = (total[last] - total[first]) / (last - first)
+        floor = self.options.level_floor
+        return np.asarray(self.options.sacrum_weight * np.log(1 - (1 - floor) * share))
 
     def _start_costs(self) -> np.ndarray:
         """Cost [L, bins + 1] of the lowest visible structure being link k at bin t."""

@@ -19,7 +19,8 @@ def enhanced_label(
     `agreement`: where both agree, ignored elsewhere;
     `weighted`: `argmax_c [T + w softmax(A / tau)]` with the soft maps A;
     `confidence`: the text where its soft map reaches the confidence, else the teacher;
-    `level`: the teacher says which kind of tissue, the soft maps which level of that kind.
+    `level`: the teacher says which kind of tissue, the soft maps which level of that kind;
+    ignored where the teacher is less sure of the tissue than `pseudo_threshold`.
     Pixels that the integrated map ignores (outside the scan) stay ignored.
     """
     outside = text == IGNORE_INDEX
@@ -43,18 +44,23 @@ def _integrate(
     tau, weight = options.enhanced_text_temperature, options.enhanced_text_weight
     if options.enhanced == "weighted":
         return (probabilities + weight * (text_soft / tau).softmax(dim=1)).argmax(dim=1)
-    return _level_label(probabilities, text_soft, schema, weight)
+    return _level_label(probabilities, text_soft, schema, weight, options.pseudo_threshold)
 
 
 def _level_label(
-    probabilities: Tensor, text_soft: Tensor, schema: LabelSchema, weight: float
+    probabilities: Tensor,
+    text_soft: Tensor,
+    schema: LabelSchema,
+    weight: float,
+    threshold: float,
 ) -> Tensor:
     """Tissue by the teacher's probability summed over each kind; level by the text within it."""
     kinds = [[0], *filter(None, (schema.indices_of_kind(k) for k in ("vertebra", "disc", "other")))]
-    tissue = torch.stack([probabilities[:, members].sum(dim=1) for members in kinds]).argmax(dim=0)
+    of_kind = torch.stack([probabilities[:, members].sum(dim=1) for members in kinds])
+    sureness, tissue = of_kind.max(dim=0)
     score = probabilities + weight * text_soft
     label = torch.zeros_like(tissue)
     for position, members in enumerate(kinds[1:], start=1):
         named = torch.tensor(members, device=tissue.device)[score[:, members].argmax(dim=1)]
         label = torch.where(tissue == position, named, label)
-    return label
+    return label.masked_fill(sureness < threshold, IGNORE_INDEX)

@@ -10,12 +10,13 @@ from torch import Tensor
 from CPS4Core.config import Stage2Config
 from CPS4Core.methods.method import Batch, Method, cross_entropy, register
 from CPS4Core.networks.resunet import ResUNet
-from CPS4Core.schema import LabelSchema
+from CPS4Core.schema import IGNORE_INDEX, LabelSchema
 
 
 @register("mean-teacher", "Tarvainen & Valpola, NeurIPS 2017; hard pseudo-labels as in CPS4's loop")
 class MeanTeacher(Method):
-    """`L = CE(f_s(x_l), y) + CE(f_s(x_u), argmax f_t(x_u))`, no ramp and no threshold.
+    """`L = CE(f_s(x_l), y) + CE(f_s(x_u), argmax f_t(x_u))`, no ramp. With a `pseudo_threshold`
+    (the paper has none) pixels where the teacher is less sure do not count.
 
     Formula (4): `theta_t <- a theta_t + (1 - a) theta_s` with
     `a = min(1 - 1/(g + 1), decay)`, g the steps done; buffers are
@@ -28,7 +29,8 @@ class MeanTeacher(Method):
 
     def all_losses(self, batch: Batch) -> dict[str, Tensor]:
         labelled, unlabelled = self.student(batch)
-        pseudo = self.teacher_logits(batch.unlabelled).argmax(dim=1)
+        sureness, pseudo = self.teacher_logits(batch.unlabelled).float().softmax(dim=1).max(dim=1)
+        pseudo = pseudo.masked_fill(sureness < self.options.pseudo_threshold, IGNORE_INDEX)
         return {
             "supervised": cross_entropy(labelled, batch.labels),
             "pseudo": cross_entropy(unlabelled, pseudo),

@@ -13,7 +13,6 @@ class DecodingOptions:
     floor: probability below which shape evidence makes no further difference.
     shape_weight: weight of the shape evidence per mm of column.
     vertebra_weight, disc_weight: weight of the level evidence of one whole structure.
-    sacrum_weight: the same for being the sacrum or not, which looks like no other level.
     level_floor: share of the level evidence taken as unknown (0..1).
     extra_weight: weight of the extra evidence maps beside the network's own.
     vertebra_spread, disc_spread: spread of the logarithm of heights.
@@ -38,7 +37,6 @@ class DecodingOptions:
     shape_weight: float = 0.1
     vertebra_weight: float = 0.25
     disc_weight: float = 0.12
-    sacrum_weight: float = 4.0
     level_floor: float = 0.2
     extra_weight: float = 1.0
     vertebra_spread: float = 0.18

@@ -16,6 +16,7 @@ from CPS4Core.levels.chain import ANCHOR_DISC_ORDER, Link
 from CPS4Core.levels.options import DecodingOptions
 from CPS4Core.levels.profile import Profile
 
+BACKGROUND, VERTEBRA, DISC, SACRUM = range(4)
 SACRUM_RANGE = (15.0, 130.0)
 
 
@@ -35,11 +36,17 @@ class Segment:
     rival: float
 
 
+def tissue_of(link: Link) -> int:
+    """Row of `Evidence.tissue` that speaks for a link."""
+    return DISC if link.is_disc else SACRUM if link.is_sacrum else VERTEBRA
+
+
 @dataclass(frozen=True)
 class Evidence:
     """What the dynamic programming reads.
 
-    tissue: [3, N] background, vertebra, disc; levels: [L, N] probability of each link's own class
+    tissue: [4, N] background, vertebra, disc, sacrum (which looks like no other vertebra, so that
+    counting does not start inside it); levels: [L, N] probability of each link's own class
     (NaN rows: unnamed), extra: the same of the extra maps or None.
     """
 
@@ -55,9 +62,11 @@ def evidence_of(profile: Profile, chain: list[Link]) -> Evidence:
         rows = [maps[:, k.index] if k.index else np.full(len(maps), np.nan) for k in chain]
         return np.stack(rows)
 
-    kinds = [sorted({k.index for k in chain if k.index and k.is_disc == d}) for d in (False, True)]
-    vertebra, disc = (profile.classes[:, k].sum(axis=1) for k in kinds)
-    tissue = np.stack([np.clip(1 - vertebra - disc, 0, 1), vertebra, disc])
+    tissue = np.zeros((4, len(profile.classes)))
+    for kind in (VERTEBRA, DISC, SACRUM):
+        own = sorted({k.index for k in chain if k.index and tissue_of(k) == kind})
+        tissue[kind] = profile.classes[:, own].sum(axis=1)
+    tissue[0] = np.clip(1 - tissue[1:].sum(axis=0), 0, 1)
     extra = None if profile.extra is None else per_link(profile.extra)
     return Evidence(tissue, per_link(profile.classes), extra)
 
@@ -90,7 +99,7 @@ class _Chart:
         )
         self.reach = min(self.bins, int(np.ceil(longest / options.bin_mm)))
         log = np.log(evidence.tissue + options.floor) * options.shape_weight * options.bin_mm
-        self.shape = np.concatenate([np.zeros((3, 1)), np.cumsum(log, axis=1)], axis=1)
+        self.shape = np.concatenate([np.zeros((4, 1)), np.cumsum(log, axis=1)], axis=1)
         self.stretch = self._stretches(scale)
         self.below = self.shape[0][None] + self._start_costs()
         self.above = self.shape[0][-1] - self.shape[0] + np.zeros((len(chain), 1))
@@ -110,22 +119,22 @@ class _Chart:
         border = max(1, round(o.border_mm / o.bin_mm))
         cut = (first < border) | (last > n - border)
         mm = length * o.bin_mm
-        sums = {False: self._sums(1, first, last), True: self._sums(2, first, last)}
+        sums = {kind: self._sums(kind, first, last) for kind in (VERTEBRA, DISC)}
         result = np.empty((len(self.chain), n, reach))
         for k, link in enumerate(self.chain):
-            kind = 2 if link.is_disc else 1
+            kind = tissue_of(link)
             score = self.shape[kind][last] - self.shape[kind][first]
             score = score + self._height_scores(link, scale, mm, cut)
             weight = o.disc_weight if link.is_disc else o.vertebra_weight
-            weight = o.sacrum_weight if link.is_sacrum else weight
-            mass = sums[link.is_disc]
-            score = score + weight * self._level_scores(self.evidence.levels, k, mass, first, last)
-            if self.evidence.extra is not None:
-                score = score + weight * o.extra_weight * self._level_scores(
-                    self.evidence.extra, k, None, first, last
+            if not link.is_sacrum:
+                mass = sums[kind]
+                score = score + weight * self._level_scores(
+                    self.evidence.levels, k, mass, first, last
                 )
-            if not link.is_disc and not link.is_sacrum:
-                score = score + self._not_sacrum(first, last)
+                if self.evidence.extra is not None:
+                    score = score + weight * o.extra_weight * self._level_scores(
+                        self.evidence.extra, k, None, first, last
+                    )
             if link.index == 0 and k and all(c.index == 0 for c in self.chain[k:]):
                 score = score - o.unnamed_penalty
             result[k] = np.where(possible, score, -np.inf)
@@ -160,7 +169,9 @@ class _Chart:
         if not self.chain[k].index:
             return 0.0
         same = [
-            j for j, c in enumerate(self.chain) if c.index and c.is_disc == self.chain[k].is_disc
+            j
+            for j, c in enumerate(self.chain)
+            if c.index and tissue_of(c) == tissue_of(self.chain[k])
         ]
         own = np.concatenate([[0], np.cumsum(levels[k])])
         all_ = np.concatenate([[0], np.cumsum(levels[same].sum(axis=0))])
@@ -171,16 +182,6 @@ class _Chart:
         # Where hardly any of the tissue is seen, its name says little.
         known = whole if mass is None else mass
         return np.asarray(score * np.minimum(1, 2 * known / (last - first)))
-
-    def _not_sacrum(self, first: np.ndarray, last: np.ndarray) -> np.ndarray | float:
-        """Cost of calling a level what looks like the sacrum; counting must not start inside."""
-        sacra = [k for k, c in enumerate(self.chain) if c.is_sacrum and c.index]
-        if not sacra:
-            return 0.0
-        total = np.concatenate([[0], np.cumsum(self.evidence.levels[sacra[0]])])
-        share = (total[last] - total[first]) / (last - first)
-        floor = self.options.level_floor
-        return np.asarray(self.options.sacrum_weight * np.log(1 - (1 - floor) * share))
 
     def _start_costs(self) -> np.ndarray:
         """Cost [L, bins + 1] of the lowest visible structure being link k at bin t."""
@@ -250,7 +251,8 @@ class _Chart:
             for j, c in enumerate(self.chain)
             if j != k and c.is_disc == self.chain[k].is_disc
         ]
-        kind, other = (2, 1) if self.chain[k].is_disc else (1, 2)
+        kind = tissue_of(self.chain[k])
+        other = VERTEBRA if kind == DISC else DISC
         tissue = self.evidence.tissue[:, first:last]
         return Segment(
             link=k,

@@ -133,6 +133,8 @@ class MapsConfig(_Options):
     reject_below: Share
     """A class whose map never exceeds this is taken as absent."""
     integration: Literal["highest-fired", "argmax"]
+    classes: Literal["all", "trained"]
+    """Which classes may appear: all, or those that some labelled case of stage 1 showed."""
 
 
 class NetworkConfig(_Options):

@@ -65,6 +65,16 @@ def test_a_weak_map_is_rejected_as_absent():
     assert (kept == 2).any() and not (rejected == 2).any()
 
 
+@pytest.mark.parametrize("integration", ["highest-fired", "argmax"])
+def test_a_class_that_nobody_taught_may_be_left_out(integration):
+    soft, trained = attention(), torch.tensor([True, True, False])
+    chosen = options(integration=integration, classes="trained")
+    found = prompt_maps(soft, soft, (8, 8), chosen, trained).integrated
+    assert (found == 1).any() and not (found == 2).any()
+    everything = prompt_maps(soft, soft, (8, 8), options(integration=integration), trained)
+    assert (everything.integrated == 2).any()
+
+
 def test_argmax_lets_the_background_win():
     soft = attention()
     soft[0, 0] = 0.7

@@ -18,13 +18,13 @@ import torch
 from tiny_study import TINY_OPTIONS, tiny_config, write_tiny_study
 
 from CPS4Core.cli.main import main
+from CPS4Core.device import choose_precision
 from CPS4Core.errors import Cancelled, CPS4Error
 from CPS4Core.methods.method import methods
 from CPS4Core.model_folder import load_network, load_weights, read_model
 from CPS4Core.progress import Progress
 from CPS4Core.slices.cache import cache_cases
 from CPS4Core.study.folder import Study
-from CPS4Core.training.device import choose_precision
 from CPS4Core.training.run import Run
 
 

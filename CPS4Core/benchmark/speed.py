@@ -86,7 +86,7 @@ def training_step_seconds(
     info: ModelInfo, size: int, batch: int, repeats: int, progress: Progress
 ) -> dict[str, float]:
     """Seconds of one supervised step by number format: `fp32`, and this CPU's fast one."""
-    from CPS4Core.training.device import Precision, choose_precision
+    from CPS4Core.device import Precision, choose_precision
 
     cpu = torch.device("cpu")
     fast = choose_precision(cpu, "auto")

@@ -68,8 +68,8 @@ def make_run(args: argparse.Namespace, overrides: list[str], pretrained: Path | 
     import torch
 
     from CPS4Core.config import load_config
+    from CPS4Core.device import choose_precision, find_device
     from CPS4Core.study.folder import Study
-    from CPS4Core.training.device import choose_precision, find_device
     from CPS4Core.training.run import Run
 
     if args.threads:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
 
 import numpy as np
 import torch
 
+from CPS4Core.device import choose_precision, find_device
 from CPS4Core.errors import CPS4Error
 from CPS4Core.model_folder import ModelInfo, load_network
 
@@ -33,7 +32,7 @@ class TorchEngine:
             torch.set_num_threads(threads)
         self._network = load_network(info)
         self._report = report
-        self._use(_find_device(device))
+        self._use(find_device(device))
 
     def probabilities(self, working: np.ndarray) -> np.ndarray:
         """One slice [h, w] float32 in 0..1 -> softmax [K, h, w] float32."""
@@ -60,7 +59,7 @@ class TorchEngine:
         batch = part[:, None].to(self._device)
         if batch.dtype == torch.uint8:
             batch = batch.float() / 255
-        with self._autocast():
+        with self._precision.autocast():
             logits = self._network(batch.contiguous(memory_format=torch.channels_last))
         return logits.float().softmax(dim=1).cpu().numpy()
 
@@ -69,13 +68,9 @@ class TorchEngine:
         self._network.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         # Batches do not pay on a CPU: one slice fits its caches better and needs less memory.
         self._at_once = 1 if device.type == "cpu" else _SLICES_AT_ONCE
-        self._dtype = _fast_dtype(device)
-        self.name = f"torch, {device}, {str(self._dtype or torch.float32).removeprefix('torch.')}"
-
-    def _autocast(self) -> AbstractContextManager[object]:
-        if self._dtype is None:
-            return contextlib.nullcontext()
-        return torch.autocast(self._device.type, dtype=self._dtype)
+        self._precision = choose_precision(device, "auto")
+        dtype = self._precision.dtype or torch.float32
+        self.name = f"torch, {device}, {str(dtype).removeprefix('torch.')}"
 
     def _need_less_memory(self) -> None:
         if self._device.type == "cpu":
@@ -93,28 +88,3 @@ class TorchEngine:
 def cuda_is_there() -> bool:
     """Whether torch can use an NVIDIA or AMD GPU."""
     return torch.cuda.is_available()
-
-
-def _find_device(name: str) -> torch.device:
-    """Raises CPS4Error for a device that torch does not have here."""
-    try:
-        device = torch.device(name)
-        torch.empty(1, device=device)
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
-        raise CPS4Error(
-            f"The device '{name}' cannot be used ({str(error).splitlines()[0]})",
-            cure="Choose auto or cpu; cps4 info shows what this machine has",
-        ) from error
-    return device
-
-
-def _fast_dtype(device: torch.device) -> torch.dtype | None:
-    """The 16-bit format that is fast here, None for float32."""
-    if device.type == "cuda":
-        has_bf16 = torch.cuda.is_bf16_supported(including_emulation=False)
-        return torch.bfloat16 if has_bf16 else torch.float16
-    if device.type == "cpu" and (
-        torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
-    ):
-        return torch.bfloat16
-    return None

@@ -24,27 +24,37 @@ class PromptMaps:
 
 
 def prompt_maps(
-    attention: Tensor, cosines: Tensor, size: tuple[int, int], options: MapsConfig
+    attention: Tensor,
+    cosines: Tensor,
+    size: tuple[int, int],
+    options: MapsConfig,
+    trained: Tensor | None = None,
 ) -> PromptMaps:
     """Attention A and cosines [B, K, rows, cols] -> maps at `size` (h, w).
 
     `S_c = OTSU(UP(A_c))`. Integration `highest-fired`: among the classes c >= 1 above their
     threshold the one with the highest A, background where none fired; `argmax`: the class with the
     highest soft map, background included. A class whose map never exceeds `reject_below` does not
-    take part.
+    take part; with `classes: trained` neither does one that is not `trained` ([K] bool): nothing
+    has taught its prompt where not to respond.
     """
     soft = _up(attention, size, options.upsampling)
     judged = soft if options.otsu_input == "activation" else _up(cosines, size, options.upsampling)
     thresholds = otsu_thresholds(judged)
     accepted = soft.amax(dim=(2, 3)) >= options.reject_below
+    if options.classes == "trained" and trained is not None:
+        accepted = accepted & trained
     binary = (judged > thresholds[..., None, None]) & accepted[..., None, None]
     if options.integration == "argmax":
         scores = soft.masked_fill(~accepted[..., None, None], -1.0)
         scores = torch.cat([soft[:, :1], scores[:, 1:]], dim=1)
         return PromptMaps(soft, thresholds, binary, scores.argmax(dim=1))
-    fired = soft[:, 1:].masked_fill(~binary[:, 1:], -1.0)
-    strength, winner = fired.max(dim=1)
-    integrated = torch.where(strength >= 0, winner + 1, 0)
+    integrated = torch.zeros_like(binary[:, 0], dtype=torch.long)
+    strength = torch.full_like(soft[:, 0], -1.0)
+    for index in range(1, soft.shape[1]):  # one plane at a time stays in the cache
+        wins = binary[:, index] & (soft[:, index] > strength)
+        integrated.masked_fill_(wins, index)
+        strength = torch.where(wins, soft[:, index], strength)
     return PromptMaps(soft, thresholds, binary, integrated)
 
 

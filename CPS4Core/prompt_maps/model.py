@@ -42,6 +42,12 @@ def trained_vectors(info: ModelInfo) -> Tensor:
     return load_weights(info.folder / "text_vectors.safetensors")["vectors"]
 
 
+def trained_classes(info: ModelInfo) -> Tensor:
+    """Which of the K classes some labelled case of stage 1 showed, [K] bool."""
+    saved = load_weights(info.folder / "text_vectors.safetensors")
+    return saved.get("trained", torch.ones(len(saved["vectors"]))).bool()
+
+
 def new_vectors(info: ModelInfo, attention: PromptAttention, prompts: Sequence[str]) -> Tensor:
     """Vectors [P, D] of prompts in one's own words; raises CPS4Error without a text encoder."""
     if not info.has_text_encoder:

@@ -10,17 +10,19 @@ def otsu_thresholds(maps: Tensor, bins: int = 256) -> Tensor:
     """Otsu's threshold of each map: [..., h, w] -> [...].
 
     The histogram spans each map's own range and the threshold is a bin's centre, as in
-    scikit-image's `threshold_otsu` (Otsu, IEEE Trans. SMC 9(1), 1979), with one histogram pass for
-    all maps. A constant map gets its own value, so that nothing lies above it.
+    scikit-image's `threshold_otsu` (Otsu, IEEE Trans. SMC 9(1), 1979). A constant map gets its own
+    value, so that nothing lies above it.
     """
     shape = maps.shape[:-2]
     flat = maps.reshape(-1, maps.shape[-1] * maps.shape[-2]).float()
     low, high = flat.amin(dim=1, keepdim=True), flat.amax(dim=1, keepdim=True)
     width = (high - low).clamp_min(1e-12) / bins
-    slot = ((flat - low) / width).long().clamp_(0, bins - 1)
-    offsets = torch.arange(flat.shape[0], device=maps.device)[:, None] * bins
-    counts = torch.bincount((slot + offsets).reshape(-1), minlength=flat.shape[0] * bins)
-    counts = counts.reshape(-1, bins).double()
+    counts = torch.stack(
+        [
+            torch.histc(row, bins, float(a), float(b))
+            for row, a, b in zip(flat, low, high, strict=True)
+        ]
+    ).double()
     centres = low + (torch.arange(bins, device=maps.device) + 0.5) * width
     below, moment = counts.cumsum(1), (counts * centres).cumsum(1)
     above = below[:, -1:] - below

@@ -12,7 +12,12 @@ from torch.nn import functional as F
 from CPS4Core.model_folder import ModelInfo
 from CPS4Core.progress import Progress
 from CPS4Core.prompt_maps.integration import prompt_maps
-from CPS4Core.prompt_maps.model import load_prompt_attention, new_vectors, trained_vectors
+from CPS4Core.prompt_maps.model import (
+    load_prompt_attention,
+    new_vectors,
+    trained_classes,
+    trained_vectors,
+)
 from CPS4Core.slices.grid import SliceGrid, make_grid, working_slices
 from CPS4Core.volumes.sagittal import SagittalStack
 
@@ -79,6 +84,7 @@ class PromptMapper:
             trained_vectors(info) if self.own_prompts else new_vectors(info, attention, self.names)
         )
         self.attention, self.vectors = attention.to(self.device), vectors.to(self.device)
+        self.trained = trained_classes(info).to(self.device) if self.own_prompts else None
 
     @torch.inference_mode()
     def maps(self, stack: SagittalStack, progress: Progress | None = None) -> VolumeMaps:
@@ -94,7 +100,7 @@ class PromptMapper:
             cosines = self.attention.cosines(batch, self.vectors)
             soft = self.attention.log_attention(cosines)[0].exp()
             if self.own_prompts:
-                found = prompt_maps(soft, cosines, grid.size, options)
+                found = prompt_maps(soft, cosines, grid.size, options, self.trained)
                 merged = found.integrated
             else:
                 # New prompts have no background among them: a blank first class stands for it.

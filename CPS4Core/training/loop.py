@@ -16,11 +16,11 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
+from CPS4Core.device import Precision
 from CPS4Core.errors import CPS4Error
 from CPS4Core.files import make_folder
 from CPS4Core.progress import Progress
 from CPS4Core.training.checkpoint import load_checkpoint, load_into, save_checkpoint
-from CPS4Core.training.device import Precision
 from CPS4Core.training.logs import MetricsLog
 
 

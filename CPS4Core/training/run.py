@@ -8,6 +8,7 @@ from typing import Any
 
 from CPS4Core import __version__
 from CPS4Core.config import Config, config_text
+from CPS4Core.device import Precision
 from CPS4Core.errors import CPS4Error
 from CPS4Core.files import make_folder, read_json, write_json, write_text
 from CPS4Core.methods.method import method_class
@@ -17,7 +18,6 @@ from CPS4Core.schema import LabelSchema
 from CPS4Core.slices.cache import CachedCase, cache_cases
 from CPS4Core.study.folder import Study, case_fingerprint
 from CPS4Core.study.splits import Selection
-from CPS4Core.training.device import Precision
 from CPS4Core.training.stage1 import run_stage1
 from CPS4Core.training.stage2 import run_stage2
 

@@ -5,19 +5,20 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from CPS4Core.config import Config
+from CPS4Core.device import Precision
 from CPS4Core.encoders.prompt_attention import PromptAttention
 from CPS4Core.encoders.text import make_text_encoder
 from CPS4Core.model_folder import ModelInfo, new_model_folder, save_tensors, write_description
 from CPS4Core.pretrain.pretraining import PromptPretraining
 from CPS4Core.progress import Progress
 from CPS4Core.prompt_maps.integration import prompt_maps
-from CPS4Core.schema import LabelSchema
+from CPS4Core.schema import IGNORE_INDEX, LabelSchema
 from CPS4Core.slices.cache import CachedCase
 from CPS4Core.training.batches import SliceBatches
-from CPS4Core.training.device import Precision
 from CPS4Core.training.loop import Plan, TrainingLoop
 from CPS4Core.training.validation import validate_slices
 
@@ -48,13 +49,15 @@ def run_stage1(
         precision.device,
     )
 
+    trained = _trained(labelled, schema)
+
     def validate() -> dict[str, float]:
-        vectors = module.vectors()
+        vectors, may_appear = module.vectors(), trained.to(precision.device)
 
         def label(images: torch.Tensor) -> torch.Tensor:
             cosines = module.attention.cosines(images, vectors)
             soft = module.attention.log_attention(cosines)[0].exp()
-            return prompt_maps(soft, cosines, config.input.size, config.maps).integrated
+            return prompt_maps(soft, cosines, config.input.size, config.maps, may_appear).integrated
 
         return validate_slices(label, val, schema, precision.device)
 
@@ -80,7 +83,7 @@ def run_stage1(
         provenance=provenance,
         metrics={"stage1": {"epoch": best["epoch"], "validation": best["validation"]}},
     )
-    _save(module.eval(), info)
+    _save(module.eval(), info, trained)
     return info
 
 
@@ -114,9 +117,19 @@ def _schedule(config: Config, optimiser: torch.optim.Optimizer) -> Any:
     )
 
 
-def _save(module: PromptPretraining, info: ModelInfo) -> None:
+def _trained(cases: list[CachedCase], schema: LabelSchema) -> torch.Tensor:
+    """Which classes the labelled cases show, [K] bool."""
+    seen = torch.zeros(schema.class_count, dtype=torch.bool)
+    for case in cases:
+        shown = np.unique(np.asarray(case.labels))
+        seen[torch.from_numpy(shown[shown != IGNORE_INDEX]).long()] = True
+    return seen
+
+
+def _save(module: PromptPretraining, info: ModelInfo, trained: torch.Tensor) -> None:
     with new_model_folder(info.folder) as folder, torch.inference_mode():
         save_tensors(dict(module.attention.state_dict()), folder / "vision_language.safetensors")
-        save_tensors({"vectors": module.vectors()}, folder / "text_vectors.safetensors")
+        vectors = {"vectors": module.vectors(), "trained": trained.to(torch.uint8)}
+        save_tensors(vectors, folder / "text_vectors.safetensors")
         module.text.save(folder / "text_encoder")
         write_description(folder, info)

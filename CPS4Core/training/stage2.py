@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from CPS4Core.config import Config
+from CPS4Core.device import Precision
 from CPS4Core.errors import CPS4Error
 from CPS4Core.methods.method import method_class
 from CPS4Core.model_folder import (
@@ -21,11 +22,10 @@ from CPS4Core.model_folder import (
 )
 from CPS4Core.progress import Progress
 from CPS4Core.prompt_maps.integration import prompt_maps
-from CPS4Core.prompt_maps.model import load_prompt_attention, trained_vectors
+from CPS4Core.prompt_maps.model import load_prompt_attention, trained_classes, trained_vectors
 from CPS4Core.schema import LabelSchema
 from CPS4Core.slices.cache import CachedCase
 from CPS4Core.training.batches import CaseMaps, SliceBatches
-from CPS4Core.training.device import Precision
 from CPS4Core.training.loop import Plan, TrainingLoop
 from CPS4Core.training.validation import validate_slices
 
@@ -135,6 +135,7 @@ def case_maps(
     """The integrated and soft prompt maps of every unlabelled slice, made once."""
     attention = load_prompt_attention(pretrained).to(device)
     vectors = trained_vectors(pretrained).to(device)
+    trained = trained_classes(pretrained).to(device)
     found: dict[str, CaseMaps] = {}
     for case in progress.track(cases, "prompt maps of the unlabelled cases"):
         text, kept = [], []
@@ -142,8 +143,10 @@ def case_maps(
             batch = torch.from_numpy(np.array(image))[None, None].to(device).float() / 255
             cosines = attention.cosines(batch, vectors)
             soft = attention.log_attention(cosines)[0].exp()
-            merged = prompt_maps(soft, cosines, config.input.size, config.maps).integrated
-            text.append(merged[0].to(torch.uint8).cpu().numpy())
+            found_maps = prompt_maps(soft, cosines, config.input.size, config.maps, trained)
+            text.append(found_maps.integrated[0].to(torch.uint8).cpu().numpy())
+            if config.maps.classes == "trained":
+                soft = soft * trained[:, None, None]
             kept.append(soft[0].half().cpu().numpy())
         found[case.id] = CaseMaps(np.stack(text), np.stack(kept))
     return found

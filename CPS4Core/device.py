@@ -1,4 +1,4 @@
-"""Where and in which precision to train."""
+"""On which device and in which precision networks run."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ PRECISIONS = ("auto", "fp32", "bf16", "fp16")
 
 def cpu_has_bf16() -> bool:
     """Whether this CPU computes bf16 in hardware (elsewhere it is slower than fp32)."""
-    return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported()) and (
-        torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
-    )
+    # torch's own checks have no public name, and other builds may lack them.
+    checks = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
+    return any(bool(getattr(torch.cpu, name, bool)()) for name in checks)
 
 
 def find_device(name: str) -> torch.device:
@@ -27,7 +27,7 @@ def find_device(name: str) -> torch.device:
     try:
         device = torch.device(name)
         torch.empty(1, device=device)
-    except (RuntimeError, AssertionError) as error:
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
         raise CPS4Error(
             f"The device '{name}' cannot be used ({str(error).splitlines()[0]})",
             cure="Choose auto or cpu; cps4 info shows what this machine has",

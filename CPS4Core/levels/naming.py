@@ -14,6 +14,9 @@ from CPS4Core.levels.sequence import Segment
 END_MM = 8.0
 """How far tissue may reach beyond the lowest and highest structure found, and still be theirs."""
 
+CERTAIN_INSIDE_MM = 4.0
+"""Distance from a structure's ends from which the found order fully favours its tissue."""
+
 PROCESS_SPREAD = 9.0
 """Uncertainty in mm of where along the column a posterior element belongs."""
 
@@ -88,8 +91,11 @@ def _takes_disc(
     in_column = np.abs(places.behind) <= options.body_half_depth
     for s in segments:
         here = in_column & (places.along >= s.first) & (places.along < s.last)
+        # Outlines are the network's: towards a structure's ends the found order has no say.
+        inside = np.minimum(places.along[here] - s.first, s.last - 1 - places.along[here]) + 0.5
+        share = np.minimum(1, inside * options.bin_mm / CERTAIN_INSIDE_MM)
         is_disc = chain[s.link].is_disc
-        favour[here] = options.kind_prior if is_disc else 1 / options.kind_prior
+        favour[here] = options.kind_prior ** (share if is_disc else -share)
     return np.asarray(disc * favour > vertebra)
 
 

@@ -34,9 +34,9 @@ class DecodingOptions:
 
     bin_mm: float = 2.0
     floor: float = 0.1
-    shape_weight: float = 0.1
-    vertebra_weight: float = 0.25
-    disc_weight: float = 0.12
+    shape_weight: float = 0.15
+    vertebra_weight: float = 0.22
+    disc_weight: float = 0.1
     level_floor: float = 0.2
     extra_weight: float = 1.0
     vertebra_spread: float = 0.18
@@ -53,6 +53,6 @@ class DecodingOptions:
     disc_behind_mm: float = 32.0
     process_votes: bool = True
     process_slope: float = 0.35
-    kind_prior: float = 1.0
+    kind_prior: float = 4.0
     absent_below: float = 0.25
     certain_margin: float = 3.0

@@ -53,6 +53,6 @@ class DecodingOptions:
     disc_behind_mm: float = 32.0
     process_votes: bool = True
     process_slope: float = 0.35
-    kind_prior: float = 4.0
+    kind_prior: float = 8.0
     absent_below: float = 0.25
     certain_margin: float = 3.0

@@ -49,6 +49,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--maps", action="store_true", help="also the prompt maps, in DIR/maps as cps4 maps"
     )
+    parser.add_argument(
+        "--levels",
+        choices=("raw", "decoded"),
+        default="raw",
+        help="decoded: name all structures jointly, by one gap-free order along the spine; better "
+        "with few labels, but an error shifts the whole spine (default: raw)",
+    )
     parser.add_argument("--no-qc", action="store_true", help="no QC pictures")
     parser.add_argument("--overwrite", action="store_true", help="make finished cases again")
     parser.add_argument(
@@ -76,5 +83,6 @@ def run(args: argparse.Namespace, progress: Progress) -> int:
         engine=args.engine,
         threads=args.threads,
         overwrite=args.overwrite,
+        levels=args.levels,
     )
     return segment_volumes(args.inputs, args.output, args.model, options, progress).exit_code

@@ -10,6 +10,7 @@ import numpy as np
 from CPS4Core.errors import CPS4Error
 from CPS4Core.inference.engine import Engine
 from CPS4Core.inference.plausibility import sequence_warnings
+from CPS4Core.levels import decode_levels
 from CPS4Core.model_folder import ModelInfo
 from CPS4Core.progress import Progress
 from CPS4Core.slices.grid import make_grid, working_slices
@@ -41,7 +42,8 @@ class Segmentation:
     stack: the input as a sagittal stack.
     indices: class indices [slices, rows, cols] uint8 on that stack.
     confidence: per class index found, the mean of the winning softmax probability over its voxels.
-        It is what the network believes, not calibrated against its errors.
+        It is what the network believes, not calibrated against its errors. With decoded levels
+        that of the name (`DecodedStructure.confidence`).
     structures: what was found, in the schema's order.
     warnings: what a person should look at, in sentences.
     """
@@ -54,16 +56,26 @@ class Segmentation:
     warnings: list[str]
 
 
-class Predictor:
-    """A model and its engine, kept loaded for many volumes."""
+LEVELS = ("raw", "decoded")
 
-    def __init__(self, info: ModelInfo, engine: Engine):
-        self.info, self.engine = info, engine
+
+class Predictor:
+    """A model and its engine, kept loaded for many volumes.
+
+    `levels`: `raw` takes each voxel's best class; `decoded` names all structures of a volume
+    jointly, by the best gap-free order along the column (CPS4Core.levels).
+    """
+
+    def __init__(self, info: ModelInfo, engine: Engine, levels: str = "raw"):
+        if levels not in LEVELS:
+            raise CPS4Error(f"No levels '{levels}'", cure=f"Known: {', '.join(LEVELS)}")
+        self.info, self.engine, self.levels = info, engine, levels
 
     def predict(self, image: sitk.Image, progress: Progress | None = None) -> Segmentation:
         """Segment a 3D scalar volume of any orientation.
 
-        Slice by slice, so that the K probability maps of only a few slices exist at a time.
+        Slice by slice, so that the K probability maps of only a few slices exist at a time (with
+        decoded levels those of all slices, at the working size).
         Raises CPS4Error for what is not such a volume and for a constant one, Cancelled if asked.
         """
         progress = progress or Progress()
@@ -80,6 +92,13 @@ class Predictor:
         voxels, certainty = np.zeros(count, np.int64), np.zeros(count)
         working = np.round(working_slices(stack.array, grid) * 255).astype(np.uint8)
         softmax = self.engine.each(working)
+        decoded = None
+        if self.levels == "decoded":
+            kept = np.stack([probabilities.astype(np.float16) for probabilities in softmax])
+            progress.check()
+            spacing = (stack.spacing[0], *grid.working_spacing)
+            decoded = decode_levels(kept, spacing, schema, content=grid.content)
+            softmax = map(_renamed, kept, decoded.labels)
         for plane, probabilities in zip(indices, softmax, strict=True):
             progress.check()
             plane[:], winning = grid.from_working(probabilities)
@@ -89,6 +108,8 @@ class Predictor:
             voxels += np.bincount(plane[found], minlength=count)
             certainty += np.bincount(plane[found], winning[found], minlength=count)
         confidence = {int(i): float(certainty[i] / voxels[i]) for i in np.flatnonzero(voxels)}
+        if decoded is not None:
+            confidence |= {s.index: s.confidence for s in decoded.structures if voxels[s.index]}
         voxel_mm3 = float(np.prod(stack.spacing))
         structures = [
             FoundStructure(
@@ -109,9 +130,22 @@ class Predictor:
             structures=structures,
             warnings=[
                 *_acquisition_warnings(stack),
-                *sequence_warnings(indices, stack.spacing, schema),
+                *(
+                    sequence_warnings(indices, stack.spacing, schema)
+                    if decoded is None
+                    else decoded.warnings
+                ),
             ],
         )
+
+
+def _renamed(probabilities: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Probabilities [K, h, w] with all that is not background under the decoded label [h, w]."""
+    renamed = np.zeros(probabilities.shape, np.float32)
+    background = np.where(labels == 0, 1, probabilities[0].astype(np.float32))
+    np.put_along_axis(renamed, labels[None].astype(np.intp), 1 - background[None], axis=0)
+    renamed[0] = background
+    return renamed
 
 
 def _acquisition_warnings(stack: SagittalStack) -> list[str]:

@@ -35,6 +35,7 @@ class Options:
     engine: str = "auto"
     threads: int | None = None
     overwrite: bool = False
+    levels: str = "raw"
 
 
 @dataclass
@@ -76,6 +77,8 @@ def segment_volumes(
         raise CPS4Error("This model has no prompt maps", path=info.folder, cure="Leave --maps out")
     make_folder(output)  # a folder that cannot be written is known before the work begins
     fingerprint = model_fingerprint(info)
+    if options.levels != "raw":  # other labels from the same weights
+        fingerprint += f"-{options.levels}"
     outcome = Outcome()
     todo: list[tuple[CaseFiles, Path]] = []
     for case_id, path in cases:
@@ -96,7 +99,7 @@ def segment_volumes(
     try:
         if todo:
             engine = make_engine(info, options.device, options.engine, options.threads, progress)
-            predictor = Predictor(info, engine)
+            predictor = Predictor(info, engine, options.levels)
             for files, path in progress.track(todo, "segmenting"):
                 _segment_case(files, path, predictor, fingerprint, outcome, progress)
         if options.maps:

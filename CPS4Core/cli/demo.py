@@ -20,9 +20,9 @@ TRAINING = (
     "augmentation.scale=[0.95,1.05]",
     "augmentation.shift=0.03",
     "augmentation.elastic_probability=0",
-    "stage1.epochs=14",
-    "stage2.epochs=30",
-    "stage2.warmup=0.6",
+    "stage1.epochs=12",
+    "stage2.epochs=60",
+    "stage2.warmup=0.85",
     "stage2.validate_every=6",
 )
 

@@ -123,6 +123,12 @@ def test_unlabelled_slices_teach_only_after_the_warm_up(name):
     assert len(method.losses(batch)) >= declared
 
 
+def test_a_term_without_weight_is_not_declared():
+    schema = schema_of(3)
+    method = make("cps4", schema, text_weight=0.0, enhanced_weight=1.0).train()
+    assert set(method.losses(make_batch(schema))) == {"supervised", "enhanced"}
+
+
 def test_unknown_method_lists_the_known():
     with pytest.raises(CPS4Error, match="mean-teacher"):
         method_class("nonesuch")

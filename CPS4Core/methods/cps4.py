@@ -24,8 +24,12 @@ class CPS4(MeanTeacher):
         labelled, unlabelled = self.student(batch)
         teacher = self.teacher_logits(batch.unlabelled)
         y_enh = enhanced_label(teacher, batch.text, batch.text_soft, self.schema, self.options)
-        return {
-            "supervised": cross_entropy(labelled, batch.labels),
-            "text": self.options.text_weight * cross_entropy(unlabelled, batch.text),
-            "enhanced": self.options.enhanced_weight * cross_entropy(unlabelled, y_enh),
+        losses = {"supervised": cross_entropy(labelled, batch.labels)}
+        targets = {
+            "text": (self.options.text_weight, batch.text),
+            "enhanced": (self.options.enhanced_weight, y_enh),
         }
+        for name, (weight, target) in targets.items():
+            if weight:  # a term without weight is not declared, for it would teach nothing
+                losses[name] = weight * cross_entropy(unlabelled, target)
+        return losses

@@ -10,7 +10,6 @@ import numpy as np
 from CPS4Core.errors import CPS4Error
 from CPS4Core.inference.engine import Engine
 from CPS4Core.inference.plausibility import sequence_warnings
-from CPS4Core.levels import decode_levels
 from CPS4Core.model_folder import ModelInfo
 from CPS4Core.progress import Progress
 from CPS4Core.slices.grid import make_grid, working_slices
@@ -94,6 +93,8 @@ class Predictor:
         softmax = self.engine.each(working)
         decoded = None
         if self.levels == "decoded":
+            from CPS4Core.levels import decode_levels  # brings scipy, which raw levels do not need
+
             kept = np.stack([probabilities.astype(np.float16) for probabilities in softmax])
             progress.check()
             spacing = (stack.spacing[0], *grid.working_spacing)

@@ -57,6 +57,7 @@ class PromptAttention(nn.Module):
         log_a = F.log_softmax(cosines / self.temperature, dim=1)
         return log_a, torch.log1p(-log_a.exp().clamp(max=1 - 1e-6))
 
-    def forward(self, images: Tensor, vectors: Tensor) -> Tensor:
-        """The attention A [B, K, rows, cols] in 0..1."""
-        return self.log_attention(self.cosines(images, vectors))[0].exp()
+    def forward(self, images: Tensor, vectors: Tensor) -> tuple[Tensor, Tensor]:
+        """The attention A in 0..1 and the cosines behind it, both [B, K, rows, cols]."""
+        cosines = self.cosines(images, vectors)
+        return self.log_attention(cosines)[0].exp(), cosines

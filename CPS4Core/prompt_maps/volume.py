@@ -97,8 +97,7 @@ class PromptMapper:
             if progress is not None:
                 progress.check()
             batch = torch.from_numpy(image)[None, None].to(self.device)
-            cosines = self.attention.cosines(batch, self.vectors)
-            soft = self.attention.log_attention(cosines)[0].exp()
+            soft, cosines = self.attention(batch, self.vectors)
             if self.own_prompts:
                 found = prompt_maps(soft, cosines, grid.size, options, self.trained)
                 merged = found.integrated

@@ -55,8 +55,7 @@ def run_stage1(
         vectors, may_appear = module.vectors(), trained.to(precision.device)
 
         def label(images: torch.Tensor) -> torch.Tensor:
-            cosines = module.attention.cosines(images, vectors)
-            soft = module.attention.log_attention(cosines)[0].exp()
+            soft, cosines = module.attention(images, vectors)
             return prompt_maps(soft, cosines, config.input.size, config.maps, may_appear).integrated
 
         return validate_slices(label, val, schema, precision.device)

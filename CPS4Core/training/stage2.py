@@ -141,8 +141,7 @@ def case_maps(
         text, kept = [], []
         for image in case.images:
             batch = torch.from_numpy(np.array(image))[None, None].to(device).float() / 255
-            cosines = attention.cosines(batch, vectors)
-            soft = attention.log_attention(cosines)[0].exp()
+            soft, cosines = attention(batch, vectors)
             found_maps = prompt_maps(soft, cosines, config.input.size, config.maps, trained)
             text.append(found_maps.integrated[0].to(torch.uint8).cpu().numpy())
             if config.maps.classes == "trained":

@@ -40,7 +40,7 @@ def exit_of(arguments: list[str]) -> int | str | None:
     return stop.value.code
 
 
-@pytest.mark.parametrize("name", frame.available_commands())
+@pytest.mark.parametrize("name", frame.COMMANDS)
 def test_every_command_has_help_with_an_example(
     name: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -53,7 +53,7 @@ def test_every_command_has_help_with_an_example(
 def test_the_help_lists_every_command(capsys: pytest.CaptureFixture[str]) -> None:
     assert exit_of(["--help"]) == 0
     out = capsys.readouterr().out
-    for name in frame.available_commands():
+    for name in frame.COMMANDS:
         assert name in [line.split()[0] for line in out.splitlines() if line.startswith("    ")]
     assert frame.main([]) == 0
     assert capsys.readouterr().out == out

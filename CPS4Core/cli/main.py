@@ -12,7 +12,6 @@ import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
-from importlib.util import find_spec
 from typing import Any, Protocol, cast
 
 from CPS4Core import __version__
@@ -56,11 +55,6 @@ class QuietProgress(Progress):
             print(f"{event['level']}: {event['message']}", file=sys.stderr)
 
 
-def available_commands() -> list[str]:
-    """The commands whose module is part of this installation, in the order of the help."""
-    return [name for name in COMMANDS if find_spec(f"CPS4Core.cli.{name}")]
-
-
 def load_command(name: str) -> Command:
     """The module behind a command's name."""
     return cast(Command, import_module(f"CPS4Core.cli.{name}"))
@@ -77,7 +71,7 @@ def build_parser(only: str | None = None) -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"cps4 {__version__}")
     _add_output_options(parser, default=False)
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", title="commands")
-    for name in (only,) if only else available_commands():
+    for name in (only,) if only else COMMANDS:
         command = load_command(name)
         sub = commands.add_parser(
             name,
@@ -99,7 +93,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     os.environ.setdefault("GOMP_SPINCOUNT", "0")
     arguments = list(sys.argv[1:] if argv is None else argv)
     named = next((a for a in arguments if not a.startswith("-")), None)
-    parser = build_parser(named if named in available_commands() else None)
+    parser = build_parser(named if named in COMMANDS else None)
     args = parser.parse_args(arguments)
     if args.command is None:
         parser.print_help()

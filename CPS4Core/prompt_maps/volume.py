@@ -38,9 +38,9 @@ class VolumeMaps:
     grid: SliceGrid
     upsampling: str
 
-    def working_soft(self, slice_index: int) -> np.ndarray:
-        """Up-sampled maps of one slice [P, h, w] float32."""
-        tokens = torch.from_numpy(self.attention[slice_index]).float()[None]
+    def working_soft(self, slice_index: int, prompts: slice = slice(None)) -> np.ndarray:
+        """Up-sampled maps of one slice [P, h, w] float32, of all prompts or some."""
+        tokens = torch.from_numpy(self.attention[slice_index, prompts]).float()[None]
         if self.upsampling == "nearest":
             return F.interpolate(tokens, self.grid.size, mode="nearest")[0].numpy()
         resized = F.interpolate(tokens, self.grid.size, mode="bilinear", align_corners=False)
@@ -50,7 +50,7 @@ class VolumeMaps:
         """The map of one prompt in the native stack [S, R, C] float32."""
         return np.stack(
             [
-                self.grid.map_to_native(self.working_soft(s)[prompt])
+                self.grid.map_to_native(self.working_soft(s, slice(prompt, prompt + 1))[0])
                 for s in range(len(self.attention))
             ]
         )

@@ -171,6 +171,17 @@ class Stage2Config(_Options):
     """Pixels where the teacher is less sure teach nothing (mean teacher, and rule `level`)."""
     confidence: Share
     """Below this the `confidence` rule falls back on the teacher."""
+    pseudo_labels: Literal["voxel", "decoded"]
+    """Each voxel's own best class, or the levels of a whole volume decoded together: the teacher's
+    pseudo-labels and the prompt maps then teach as one gap-free order along the column."""
+    decode_every: Positive
+    """Epochs between two decodings of the unlabelled cases."""
+    decoded_text_weight: Annotated[float, Field(ge=0)]
+    """Weight of the prompt maps beside the teacher in the decoding (methods with prompt maps)."""
+    level_confidence: Share
+    """A structure whose decoded level is less sure than this does not teach its level."""
+    unsure_levels: Literal["shape", "ignore"]
+    """Such a structure teaches its shape alone (vertebra, disc, background), or nothing."""
 
 
 class Config(_Options):

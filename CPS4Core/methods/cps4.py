@@ -14,7 +14,8 @@ class CPS4(MeanTeacher):
     """`L = L_sup + L_text + L_enh`, formulas (5), (6), (7), without a ramp.
 
     `L_sup = CE(f_s(x_l), y)`; `L_text = CE(f_s(x_u), y_text)`; `L_enh = CE(f_s(x_u), y_enh)` with
-    y_enh from the teacher's pseudo-label and the prompt maps (`enhanced_label`).
+    y_enh from the teacher's pseudo-label and the prompt maps (`enhanced_label`). With
+    `pseudo_labels: decoded` both were decoded into one order of levels, which is y_enh then.
     """
 
     needs_prompt_maps = True
@@ -22,14 +23,18 @@ class CPS4(MeanTeacher):
     def all_losses(self, batch: Batch) -> dict[str, Tensor]:
         assert batch.text is not None and batch.text_soft is not None
         labelled, unlabelled = self.student(batch)
+        losses = {"supervised": cross_entropy(labelled, batch.labels)}
+        # A term without weight is not declared, for it would teach nothing.
+        if self.options.text_weight:
+            losses["text"] = self.options.text_weight * cross_entropy(unlabelled, batch.text)
+        if self.options.enhanced_weight:
+            losses["enhanced"] = self.options.enhanced_weight * self._enhanced(unlabelled, batch)
+        return losses
+
+    def _enhanced(self, unlabelled: Tensor, batch: Batch) -> Tensor:
+        if batch.decoded is not None:
+            return self.decoded_loss(unlabelled, batch)
+        assert batch.text is not None and batch.text_soft is not None
         teacher = self.teacher_logits(batch.unlabelled)
         y_enh = enhanced_label(teacher, batch.text, batch.text_soft, self.schema, self.options)
-        losses = {"supervised": cross_entropy(labelled, batch.labels)}
-        targets = {
-            "text": (self.options.text_weight, batch.text),
-            "enhanced": (self.options.enhanced_weight, y_enh),
-        }
-        for name, (weight, target) in targets.items():
-            if weight:  # a term without weight is not declared, for it would teach nothing
-                losses[name] = weight * cross_entropy(unlabelled, target)
-        return losses
+        return cross_entropy(unlabelled, y_enh)

@@ -7,6 +7,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from CPS4Core.config import Stage2Config
+from CPS4Core.methods.tissue import tissue_groups, tissue_probabilities
 from CPS4Core.schema import IGNORE_INDEX, LabelSchema
 
 
@@ -55,9 +56,8 @@ def _level_label(
     threshold: float,
 ) -> Tensor:
     """Tissue by the teacher's probability summed over each kind; level by the text within it."""
-    kinds = [[0], *filter(None, (schema.indices_of_kind(k) for k in ("vertebra", "disc", "other")))]
-    of_kind = torch.stack([probabilities[:, members].sum(dim=1) for members in kinds])
-    sureness, tissue = of_kind.max(dim=0)
+    kinds = tissue_groups(schema)
+    sureness, tissue = tissue_probabilities(probabilities, kinds).max(dim=1)
     score = probabilities + weight * text_soft
     label = torch.zeros_like(tissue)
     for position, members in enumerate(kinds[1:], start=1):

@@ -22,7 +22,8 @@ class Batch:
 
     `images` [L, 1, h, w] in 0..1 and `labels` [L, h, w] class indices; `unlabelled` [U, 1, h, w];
     `text` [U, h, w] the integrated prompt maps and `text_soft` [U, K, h, w] the soft ones, only for
-    methods with `needs_prompt_maps`.
+    methods with `needs_prompt_maps`; `decoded` [U, h, w] class indices and `level_sure` [U, h, w]
+    bool, the decoded pseudo-labels, only with `pseudo_labels: decoded`.
     """
 
     images: Tensor
@@ -30,6 +31,8 @@ class Batch:
     unlabelled: Tensor
     text: Tensor | None = None
     text_soft: Tensor | None = None
+    decoded: Tensor | None = None
+    level_sure: Tensor | None = None
 
 
 class Method(nn.Module):
@@ -39,6 +42,8 @@ class Method(nn.Module):
     source: ClassVar[str]
     needs_unlabelled: ClassVar[bool] = True
     needs_prompt_maps: ClassVar[bool] = False
+    has_teacher: ClassVar[bool] = False
+    """Whether `teacher_logits` labels unlabelled volumes, so that their levels can be decoded."""
 
     def __init__(self, network: ResUNet, schema: LabelSchema, options: Stage2Config):
         super().__init__()
@@ -60,6 +65,10 @@ class Method(nn.Module):
 
     def all_losses(self, batch: Batch) -> dict[str, Tensor]:
         """What the method adds to it; each method's own."""
+        raise NotImplementedError
+
+    def teacher_logits(self, images: Tensor) -> Tensor:
+        """Images [B, 1, h, w] -> the teacher's logits [B, K, h, w]; methods with a teacher."""
         raise NotImplementedError
 
     def after_step(self, step: int) -> None:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from CPS4Core.schema import LabelSchema
     from CPS4Core.study.folder import Case, Study
 
-_LAYOUT = 1
+_LAYOUT = 2
 
 
 @dataclass(frozen=True)
@@ -35,12 +35,15 @@ class CachedCase:
     """One case at the working size.
 
     `images` [S, h, w] uint8 (0..255 is the intensity window), `labels` [S, h, w] uint8 class
-    indices or None for an unlabelled case.
+    indices or None for an unlabelled case. `spacing` (slice, row, col) in mm of these voxels;
+    `content` (top, left, height, width) of the image inside the working slice.
     """
 
     id: str
     images: np.ndarray
     labels: np.ndarray | None
+    spacing: tuple[float, float, float]
+    content: tuple[int, int, int, int]
 
 
 def default_cache_folder(study: Study) -> Path:
@@ -77,15 +80,23 @@ def _cached_case(
     case: Case, schema: LabelSchema, options: InputConfig, folder: Path, with_labels: bool
 ) -> CachedCase:
     image_file = _slot(folder, case.id, "images", [case.image], {"input": options.model_dump()})
+    geometry_file = _slot(
+        folder, case.id, "geometry", [case.image], {"input": options.model_dump()}
+    )
     label_path = case.label if with_labels else None
     label_file = None
     if label_path is not None:
         meaning = {"input": options.model_dump(), "schema": schema.to_dict()}
         label_file = _slot(folder, case.id, "labels", [case.image, label_path], meaning)
-    if not image_file.is_file() or (label_file is not None and not label_file.is_file()):
-        _make(case, schema, options, image_file, label_path, label_file)
+    needed = [image_file, geometry_file, *([label_file] if label_file else [])]
+    if not all(file.is_file() for file in needed):
+        _make(case, schema, options, image_file, geometry_file, label_path, label_file)
     labels = None if label_file is None else _open(label_file)
-    return CachedCase(case.id, _open(image_file), labels)
+    slice_mm, row_mm, col_mm, *content = _open(geometry_file).tolist()
+    top, left, height, width = (int(c) for c in content)
+    return CachedCase(
+        case.id, _open(image_file), labels, (slice_mm, row_mm, col_mm), (top, left, height, width)
+    )
 
 
 def _slot(folder: Path, case_id: str, what: str, sources: list[Path], meaning: dict) -> Path:
@@ -117,6 +128,7 @@ def _make(
     schema: LabelSchema,
     options: InputConfig,
     image_file: Path,
+    geometry_file: Path,
     label_path: Path | None,
     label_file: Path | None,
 ) -> None:
@@ -126,6 +138,7 @@ def _make(
     volume = read_volume(case.image)
     stack = to_sagittal(volume)
     grid = make_grid(stack.array.shape[1:], stack.spacing[1:], options)
+    _store(geometry_file, np.array([stack.spacing[0], *grid.working_spacing, *grid.content]))
     _store(image_file, np.round(working_slices(stack.array, grid) * 255).astype(np.uint8))
     if label_path is not None and label_file is not None:
         values = to_sagittal(read_label_map(label_path, like=volume)).array

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -25,6 +25,16 @@ class CaseMaps:
 
     text: np.ndarray
     attention: np.ndarray
+
+
+@dataclass
+class DecodedCase:
+    """Decoded pseudo-labels of one unlabelled case: `labels` [S, h, w] uint8 class indices,
+    `level_sure` [S, h, w] bool whether the level, and not only the kind of tissue, is to be
+    believed."""
+
+    labels: np.ndarray
+    level_sure: np.ndarray
 
 
 class SlicePool:
@@ -69,6 +79,7 @@ class SliceBatches:
         seed: int,
         device: torch.device,
         maps: dict[str, CaseMaps] | None = None,
+        decoded: Callable[[int], dict[str, DecodedCase] | None] | None = None,
     ):
         if not labelled:
             raise CPS4Error("There is no labelled training case")
@@ -76,6 +87,7 @@ class SliceBatches:
         self.sizes = batch if unlabelled else (batch[0], 0)
         self.iterations, self.augmentation = iterations, augmentation
         self.seed, self.device, self.maps = seed, device, maps
+        self.decoded_at = decoded or (lambda epoch: None)
 
     def epoch(self, epoch: int) -> Iterator[Batch]:
         """The batches of one epoch; the same for the same seed and epoch."""
@@ -85,10 +97,11 @@ class SliceBatches:
         labelled = self.labelled.draw(labelled_count, generator)
         unlabelled = self.unlabelled.draw(unlabelled_count, generator) if unlabelled_count else []
         augment = Augmentation(self.augmentation, seed + 1)
+        decoded = self.decoded_at(epoch)
         a, b = self.sizes
         for i in range(self.iterations):
             yield self._batch(
-                labelled[i * a : (i + 1) * a], unlabelled[i * b : (i + 1) * b], augment
+                labelled[i * a : (i + 1) * a], unlabelled[i * b : (i + 1) * b], augment, decoded
             )
 
     def _batch(
@@ -96,6 +109,7 @@ class SliceBatches:
         labelled: list[tuple[str, int]],
         unlabelled: list[tuple[str, int]],
         augment: Augmentation,
+        decoded: dict[str, DecodedCase] | None,
     ) -> Batch:
         images = self.labelled.images(labelled).to(self.device)
         labels = self.labelled.labels(labelled).to(self.device)
@@ -117,4 +131,13 @@ class SliceBatches:
                     padding_mode="border",
                     align_corners=False,
                 )
+            if decoded is not None:
+                batch.decoded, sure = (
+                    apply_to_labels(torch.from_numpy(planes).long().to(self.device), moved)
+                    for planes in (
+                        np.stack([decoded[case].labels[s] for case, s in unlabelled]),
+                        np.stack([decoded[case].level_sure[s] for case, s in unlabelled]),
+                    )
+                )
+                batch.level_sure = sure == 1
         return batch

@@ -26,6 +26,7 @@ from CPS4Core.prompt_maps.model import load_prompt_attention, trained_classes, t
 from CPS4Core.schema import LabelSchema
 from CPS4Core.slices.cache import CachedCase
 from CPS4Core.training.batches import CaseMaps, SliceBatches
+from CPS4Core.training.decoded_labels import DecodedLabels
 from CPS4Core.training.loop import Plan, TrainingLoop
 from CPS4Core.training.validation import validate_slices
 
@@ -64,6 +65,18 @@ def run_stage2(
     network = make_network(config, schema).to(precision.device)
     network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     method = cls(network, schema, options)
+    decoded = None
+    if cls.has_teacher and options.pseudo_labels == "decoded":
+        decoded = DecodedLabels(
+            unlabelled,
+            maps,
+            method.teacher_logits,
+            schema,
+            options,
+            precision,
+            folder / "decoded.safetensors",
+            progress,
+        )
     batches = SliceBatches(
         labelled,
         unlabelled if cls.needs_unlabelled else [],
@@ -73,6 +86,7 @@ def run_stage2(
         seed,
         precision.device,
         maps,
+        decoded.at if decoded else None,
     )
     optimiser = torch.optim.Adam(
         method.trained(), lr=options.learning_rate, weight_decay=options.weight_decay

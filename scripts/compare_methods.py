@@ -1,10 +1,14 @@
-"""Compare methods on a study: train, segment the test cases, score, and write one table.
+"""Compare methods or options on a study: train, segment, score, and write one table.
 
     python scripts/compare_methods.py STUDY --output runs/comparison --preset cpu \
         --labelled 5% 25% --orders 0 1 2 --seed 0 --jobs 2
+    python scripts/compare_methods.py STUDY --output runs/levels --rows scripts/rows/levels.yaml \
+        --scored held-out --labelled 5% 25% --orders 0
 
-Every step is a `cps4` command of its own, shown in commands.txt; finished ones are not repeated.
-Nothing is chosen on test cases: the best checkpoint is that of the validation cases.
+The rows stand in a YAML file: a method, which stage 1, and options. Every step is a `cps4` command
+of its own, shown in commands.txt; finished ones are not repeated. Nothing is chosen on test cases:
+the best checkpoint is that of the validation cases, and options are compared on `held-out` cases,
+the validation cases and those training cases that this run had without their label.
 """
 
 from __future__ import annotations
@@ -21,18 +25,11 @@ from pathlib import Path
 from statistics import mean, stdev
 from threading import Lock
 
+import yaml
+
 from CPS4Core.files import write_json, write_text
 
-STAGE1 = {
-    "token": ["--set", "stage1.pixel_weight=0"],
-    "both": [],
-}
-ROWS = {
-    "labelled-only": ("labelled-only", None),
-    "mean-teacher": ("mean-teacher", None),
-    "cps4-token": ("cps4", "token"),
-    "cps4": ("cps4", "both"),
-}
+ROWS = Path(__file__).parent / "rows" / "methods.yaml"
 COLUMNS = {
     "dice": "mDice",
     "iou": "mIoU",
@@ -48,9 +45,11 @@ COLUMNS = {
 
 @dataclass
 class Comparison:
-    """The arguments and where things go."""
+    """The arguments, the rows and where things go."""
 
     args: argparse.Namespace
+    rows: dict[str, dict]
+    stage1: dict[str, list[str]]
     lock: Lock
 
     def cps4(self, *arguments: object) -> None:
@@ -69,14 +68,15 @@ class Comparison:
     def training(self, ratio: str, order: str) -> list[object]:
         """Options that every training of this ratio and order shares."""
         a = self.args
-        sets = [part for option in a.set for part in ("--set", option)]
+        sets = options(a.set)
         shared = ["--preset", a.preset, "--labelled", ratio, "--order", order, "--seed", a.seed]
         cache = ["--cache", a.output / "cache", "--threads", a.threads]
         return [a.study, *shared, *cache, *sets]
 
     def name(self, row: str, ratio: str, order: str) -> Path:
         """The folder of one run."""
-        return self.args.output / "runs" / f"{row}_{ratio.rstrip('%')}_{order}"
+        plain = row.replace(",", "").replace(" ", "-")
+        return self.args.output / "runs" / f"{plain}_{ratio.rstrip('%')}_{order}"
 
     def pretrain(self, job: tuple[str, str, str]) -> None:
         """Stage 1 for a ratio and order, and the scores of its maps on the unlabelled cases."""
@@ -84,7 +84,8 @@ class Comparison:
         run = self.name(f"stage1-{kind}", ratio, order)
         if (run / "maps_scores" / "metrics.json").is_file():
             return
-        self.cps4("pretrain", *self.training(ratio, order), "--output", run, *STAGE1[kind])
+        sets = options(self.stage1[kind])
+        self.cps4("pretrain", *self.training(ratio, order), "--output", run, *sets)
         study, selection = self.study(ratio, order)
         scored = [c for c in selection.unlabelled if study.cases[c].label]
         images = [study.cases[c].image for c in scored]
@@ -100,22 +101,34 @@ class Comparison:
     def train(self, job: tuple[str, str, str]) -> None:
         """Stage 2 of one row, its test segmentations and scores."""
         row, ratio, order = job
-        run, (method, stage1) = self.name(row, ratio, order), ROWS[row]
+        run, chosen = self.name(row, ratio, order), self.rows[row]
+        stage1 = chosen.get("stage1")
         if (run / "scores" / "metrics.json").is_file():
             return
-        given = []
+        given = options(chosen.get("set", []))
         if stage1 is not None:
-            given = ["--pretrained", self.name(f"stage1-{stage1}", ratio, order)]
-            given += STAGE1[stage1]
+            given += ["--pretrained", self.name(f"stage1-{stage1}", ratio, order)]
+            given += options(self.stage1[stage1])
         training = self.training(ratio, order)
-        self.cps4("train", *training, "--method", method, "--output", run, *given)
-        study, selection = self.study(ratio, order)
-        images = [study.cases[c].image for c in selection.test]
-        self.cps4("segment", *images, "--model", run, "--output", run / "test", "--device", "cpu")
+        self.cps4("train", *training, "--method", chosen["method"], "--output", run, *given)
+        study, scored = self.scored(ratio, order)
+        images = [study.cases[c].image for c in scored]
         self.cps4(
-            *("evaluate", run / "test", self.args.study, "--split", "test"),
+            *("segment", *images, "--model", run, "--output", run / "found"),
+            *("--device", "cpu", "--threads", self.args.threads),
+        )
+        self.cps4(
+            *("evaluate", run / "found", self.args.study, "--allow-missing"),
             *("--no-distances", "--workers", 1, "--output", run / "scores"),
         )
+
+    def scored(self, ratio: str, order: str):
+        """The study and the ids of the cases on which a run is scored."""
+        study, selection = self.study(ratio, order)
+        if self.args.scored == "test":
+            return study, list(selection.test)
+        held_out = [*selection.val, *selection.unlabelled]
+        return study, [c for c in held_out if study.cases[c].label]
 
     def study(self, ratio: str, order: str):
         """The study and its selection, as training sees them."""
@@ -128,8 +141,8 @@ class Comparison:
         """All stages 1, then all rows, then the table."""
         a = self.args
         pairs = [(ratio, order) for ratio in a.labelled for order in a.orders]
-        first = [(kind, *pair) for pair in pairs for kind in STAGE1]
-        second = [(row, *pair) for pair in pairs for row in ROWS]
+        first = [(kind, *pair) for pair in pairs for kind in self.stage1]
+        second = [(row, *pair) for pair in pairs for row in self.rows]
         with ThreadPoolExecutor(a.jobs) as pool:
             list(pool.map(self.pretrain, first))
             list(pool.map(self.train, second))
@@ -154,25 +167,25 @@ class Comparison:
         self.pictures()
 
     def pictures(self) -> None:
-        """Truth and every row on the first order: the case that cps4 does best and worst."""
+        """Truth and every row on the first order: the last row's best and its worst case."""
         from CPS4Core.report.comparison_picture import comparison_picture
         from CPS4Core.volumes.reading import read_label_map, read_volume
         from CPS4Core.volumes.sagittal import to_sagittal
 
         order = self.args.orders[0]
         for ratio in self.args.labelled:
-            study, selection = self.study(ratio, order)
-            scores = self.name("cps4", ratio, order) / "scores" / "metrics.json"
+            study, scored = self.scored(ratio, order)
+            scores = self.name([*self.rows][-1], ratio, order) / "scores" / "metrics.json"
             cases = json.loads(scores.read_text())["cases"]
-            ranked = sorted(selection.test, key=lambda c: -cases[c]["measures"]["dice"])
+            ranked = sorted(scored, key=lambda c: -cases[c]["measures"]["dice"])
             for case in dict.fromkeys((ranked[0], ranked[-1])):
                 stack = to_sagittal(read_volume(study.cases[case].image))
                 label = study.cases[case].label
                 truth = study.schema.to_indices(to_sagittal(read_label_map(label)).array)
                 shown = int(((truth > 0) & (truth < 255)).sum(axis=(1, 2)).argmax())
                 found = {}
-                for row in ROWS:
-                    path = self.name(row, ratio, order) / "test" / f"{case}.nii.gz"
+                for row in self.rows:
+                    path = self.name(row, ratio, order) / "found" / f"{case}.nii.gz"
                     values = to_sagittal(read_label_map(path)).array
                     dice = json.loads(
                         (self.name(row, ratio, order) / "scores" / "metrics.json").read_text()
@@ -189,6 +202,11 @@ class Comparison:
         """Means over cases of one evaluation."""
         content = json.loads((folder / "metrics.json").read_text())
         return {k: v["mean"] for k, v in content["summary"].items() if v["mean"] is not None}
+
+
+def options(settings: list[str]) -> list[str]:
+    """Settings as arguments of `cps4 train`."""
+    return [part for setting in settings for part in ("--set", setting)]
 
 
 def table(rows: list[dict]) -> str:
@@ -213,6 +231,8 @@ def main() -> None:
     parser.add_argument("study", type=Path)
     parser.add_argument("--output", type=Path, required=True)
     parser.add_argument("--preset", default="cpu")
+    parser.add_argument("--rows", type=Path, default=ROWS, help="YAML file of the rows")
+    parser.add_argument("--scored", choices=("test", "held-out"), default="test")
     parser.add_argument("--labelled", nargs="+", default=["5%", "25%"])
     parser.add_argument("--orders", nargs="+", default=["0", "1", "2"])
     parser.add_argument("--seed", type=int, default=0)
@@ -221,7 +241,8 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1, help="CPU threads of a run")
     args = parser.parse_args()
     args.output.mkdir(parents=True, exist_ok=True)
-    Comparison(args, Lock()).run()
+    chosen = yaml.safe_load(args.rows.read_text(encoding="utf-8"))
+    Comparison(args, chosen["rows"], chosen.get("stage1", {}), Lock()).run()
 
 
 if __name__ == "__main__":

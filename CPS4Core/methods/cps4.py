@@ -24,7 +24,7 @@ class CPS4(MeanTeacher):
         labelled, unlabelled = self.student(batch)
         teacher = self.teacher_logits(batch.unlabelled)
         y_enh = enhanced_label(teacher, batch.text, batch.text_soft, self.schema, self.options)
-        losses = {"supervised": cross_entropy(labelled, batch.labels)}
+        losses = {"supervised": cross_entropy(labelled, batch.labels, batch.hidden)}
         targets = {
             "text": (self.options.text_weight, batch.text),
             "enhanced": (self.options.enhanced_weight, y_enh),

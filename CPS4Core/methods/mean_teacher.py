@@ -32,7 +32,7 @@ class MeanTeacher(Method):
         sureness, pseudo = self.teacher_logits(batch.unlabelled).float().softmax(dim=1).max(dim=1)
         pseudo = pseudo.masked_fill(sureness < self.options.pseudo_threshold, IGNORE_INDEX)
         return {
-            "supervised": cross_entropy(labelled, batch.labels),
+            "supervised": cross_entropy(labelled, batch.labels, batch.hidden),
             "pseudo": cross_entropy(unlabelled, pseudo),
         }
 

@@ -21,6 +21,7 @@ from CPS4Core.config import InputConfig
 from CPS4Core.errors import CPS4Error
 from CPS4Core.files import atomic_path
 from CPS4Core.progress import Progress
+from CPS4Core.schema import IGNORE_INDEX
 from CPS4Core.slices.grid import make_grid, working_slices
 
 if TYPE_CHECKING:
@@ -41,6 +42,13 @@ class CachedCase:
     id: str
     images: np.ndarray
     labels: np.ndarray | None
+
+    @property
+    def classes(self) -> set[int]:
+        """The class indices that the labels show."""
+        if self.labels is None:
+            return set()
+        return {int(i) for i in np.unique(np.asarray(self.labels)) if i != IGNORE_INDEX}
 
 
 def default_cache_folder(study: Study) -> Path:
@@ -76,19 +84,20 @@ def cache_cases(
 def _cached_case(
     case: Case, schema: LabelSchema, options: InputConfig, folder: Path, with_labels: bool
 ) -> CachedCase:
-    image_file = _slot(folder, case.id, "images", [case.image], {"input": options.model_dump()})
+    image_file = slot(folder, case.id, "images", [case.image], {"input": options.model_dump()})
     label_path = case.label if with_labels else None
     label_file = None
     if label_path is not None:
         meaning = {"input": options.model_dump(), "schema": schema.to_dict()}
-        label_file = _slot(folder, case.id, "labels", [case.image, label_path], meaning)
+        label_file = slot(folder, case.id, "labels", [case.image, label_path], meaning)
     if not image_file.is_file() or (label_file is not None and not label_file.is_file()):
         _make(case, schema, options, image_file, label_path, label_file)
-    labels = None if label_file is None else _open(label_file)
-    return CachedCase(case.id, _open(image_file), labels)
+    labels = None if label_file is None else open_array(label_file)
+    return CachedCase(case.id, open_array(image_file), labels)
 
 
-def _slot(folder: Path, case_id: str, what: str, sources: list[Path], meaning: dict) -> Path:
+def slot(folder: Path, case_id: str, what: str, sources: list[Path], meaning: dict) -> Path:
+    """The file of a case's array that is made from these files with this meaning."""
     stats = []
     for source in sources:
         try:
@@ -101,7 +110,8 @@ def _slot(folder: Path, case_id: str, what: str, sources: list[Path], meaning: d
     return folder / f"{case_id}.{what}.{key}.npy"
 
 
-def _open(path: Path) -> np.ndarray:
+def open_array(path: Path) -> np.ndarray:
+    """The stored array, memory-mapped; raises CPS4Error for a damaged file."""
     try:
         return np.load(path, mmap_mode="r")
     except (OSError, ValueError) as error:
@@ -126,7 +136,7 @@ def _make(
     volume = read_volume(case.image)
     stack = to_sagittal(volume)
     grid = make_grid(stack.array.shape[1:], stack.spacing[1:], options)
-    _store(image_file, np.round(working_slices(stack.array, grid) * 255).astype(np.uint8))
+    store_array(image_file, np.round(working_slices(stack.array, grid) * 255).astype(np.uint8))
     if label_path is not None and label_file is not None:
         values = to_sagittal(read_label_map(label_path, like=volume)).array
         foreign = schema.foreign_values(values)
@@ -137,10 +147,11 @@ def _make(
                 cure="Correct the label or dataset.json; cps4 study check lists every case",
             )
         indices = schema.to_indices(values)
-        _store(label_file, np.stack([grid.labels_to_working(plane) for plane in indices]))
+        store_array(label_file, np.stack([grid.labels_to_working(plane) for plane in indices]))
 
 
-def _store(path: Path, array: np.ndarray) -> None:
+def store_array(path: Path, array: np.ndarray) -> None:
+    """Write an array and remove what was made for the same case from other sources."""
     with atomic_path(path) as temporary, open(temporary, "wb") as file:
         np.save(file, array)
     case_and_kind = path.name.rsplit(".", 2)[0]

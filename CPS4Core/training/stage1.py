@@ -36,7 +36,7 @@ def run_stage1(
     progress: Progress,
     phantoms: Sequence[CachedCase] = (),
 ) -> ModelInfo:
-    """Train both encoders on the labelled slices and the phantoms; writes `folder/model`, returns it."""
+    """Train both encoders on labelled slices and phantoms; writes `folder/model` and returns it."""
     torch.manual_seed(seed)
     module = make_pretraining(config, schema).to(precision.device)
     options = config.stage1

@@ -37,7 +37,7 @@ class Pelvis:
         self.y, self.z = scan.y[None, :], scan.z[:, None]
         # The peritoneum falls forwards from the front of L5 or L4.
         front = float(anatomy.half_depth[anatomy.sacral])
-        self.edge = float(rng.uniform(-10, 45)) + float(rng.uniform(0, 0.8)) * (self.y + front)
+        self.edge = float(rng.uniform(5, 60)) + float(rng.uniform(0, 0.6)) * (self.y + front)
         self.fat = scan.tissues["fat"] * float(rng.uniform(0.6, 1.3))
         vessel = self._organ(rng, (-front - 14, -front - 3), (-18, 22), (3.5, 9))
         self.organs = [vessel] + [

@@ -184,6 +184,19 @@ class Stage2Config(_Options):
     """Such a structure teaches its shape alone (vertebra, disc, background), or nothing."""
 
 
+class PhantomsConfig(_Options):
+    """Made-up scans with full labels as additional labelled cases."""
+
+    count: Annotated[int, Field(ge=0)] = 0
+    """How many varied phantoms; 0: none."""
+    share: Share = 0.5
+    """Their share of every labelled batch, in both stages."""
+    seed: int = 0
+    partial_labels: Literal["background", "marginal"] = "marginal"
+    """Background that may hide structures which only the other source labels (the sacrum in a study
+    without it): taken as plain background, or as background or any of those."""
+
+
 class Config(_Options):
     """A whole run."""
 
@@ -196,6 +209,7 @@ class Config(_Options):
     maps: MapsConfig
     network: NetworkConfig
     stage2: Stage2Config
+    phantoms: PhantomsConfig = PhantomsConfig()
 
 
 def preset_names() -> list[str]:

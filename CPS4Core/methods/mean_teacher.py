@@ -35,13 +35,13 @@ class MeanTeacher(Method):
         labelled, unlabelled = self.student(batch)
         if batch.decoded is not None:
             return {
-                "supervised": cross_entropy(labelled, batch.labels),
+                "supervised": cross_entropy(labelled, batch.labels, batch.hidden),
                 "decoded": self.decoded_loss(unlabelled, batch),
             }
         sureness, pseudo = self.teacher_logits(batch.unlabelled).float().softmax(dim=1).max(dim=1)
         pseudo = pseudo.masked_fill(sureness < self.options.pseudo_threshold, IGNORE_INDEX)
         return {
-            "supervised": cross_entropy(labelled, batch.labels),
+            "supervised": cross_entropy(labelled, batch.labels, batch.hidden),
             "pseudo": cross_entropy(unlabelled, pseudo),
         }
 

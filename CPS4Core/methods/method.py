@@ -23,7 +23,9 @@ class Batch:
     `images` [L, 1, h, w] in 0..1 and `labels` [L, h, w] class indices; `unlabelled` [U, 1, h, w];
     `text` [U, h, w] the integrated prompt maps and `text_soft` [U, K, h, w] the soft ones, only for
     methods with `needs_prompt_maps`; `decoded` [U, h, w] class indices and `level_sure` [U, h, w]
-    bool, the decoded pseudo-labels, only with `pseudo_labels: decoded`.
+    bool, the decoded pseudo-labels, only with `pseudo_labels: decoded`. `hidden` [L, K] bool:
+    classes that may hide in the background of a labelled slice, since its source does not label
+    them; None where labels are complete.
     """
 
     images: Tensor
@@ -33,6 +35,7 @@ class Batch:
     text_soft: Tensor | None = None
     decoded: Tensor | None = None
     level_sure: Tensor | None = None
+    hidden: Tensor | None = None
 
 
 class Method(nn.Module):
@@ -61,7 +64,7 @@ class Method(nn.Module):
 
     def supervised_losses(self, batch: Batch) -> dict[str, Tensor]:
         """`CE(f(x_l), y)`, formula (5)."""
-        return {"supervised": cross_entropy(self.network(batch.images), batch.labels)}
+        return {"supervised": cross_entropy(self.network(batch.images), batch.labels, batch.hidden)}
 
     def all_losses(self, batch: Batch) -> dict[str, Tensor]:
         """What the method adds to it; each method's own."""
@@ -84,16 +87,25 @@ class Method(nn.Module):
         return self.network
 
 
-def cross_entropy(logits: Tensor, target: Tensor) -> Tensor:
+def cross_entropy(logits: Tensor, target: Tensor, hidden: Tensor | None = None) -> Tensor:
     """Pixel-wise cross-entropy [B, K, h, w] against [B, h, w]; ignored pixels do not count.
 
-    0 where every pixel is ignored.
+    0 where every pixel is ignored. With `hidden` [B, K] a background pixel may be any of those
+    classes, too: its loss is `-log(p_0 + sum_c p_c)`, the marginal loss of Shi et al., Medical
+    Image Analysis 2021 (doi:10.1016/j.media.2021.101979).
     """
     counted = (target != IGNORE_INDEX).sum().clamp_min(1)
-    return (
-        F.cross_entropy(logits.float(), target, ignore_index=IGNORE_INDEX, reduction="sum")
-        / counted
-    )
+    logits = logits.float()
+    if hidden is None:
+        loss = F.cross_entropy(logits, target, ignore_index=IGNORE_INDEX, reduction="sum")
+    else:
+        scores = logits.log_softmax(dim=1)
+        together = hidden.clone()
+        together[:, 0] = True
+        either = scores.masked_fill(~together[:, :, None, None], -torch.inf).logsumexp(dim=1)
+        scores = torch.cat([either[:, None], scores[:, 1:]], dim=1)
+        loss = F.nll_loss(scores, target, ignore_index=IGNORE_INDEX, reduction="sum")
+    return loss / counted
 
 
 _METHODS: dict[str, type[Method]] = {}

@@ -13,7 +13,7 @@ from CPS4Core.phantom.frame import SpineFrame
 Array = np.ndarray
 
 # T2-weighted signal with cerebrospinal fluid at 1.
-_T2 = {
+T2 = {
     "fluid": 1.0,
     "cord": 0.42,
     "root": 0.34,
@@ -108,7 +108,7 @@ def sample_acquisition(
         sees_sacrum = sacrum_visible
     place, across, middle = rng.random(), rng.uniform(0.46, 0.58), rng.normal(0, 1.5)
     spacing = field / rows
-    bottom = _bottom(anatomy, frame, sees_sacrum, place)
+    bottom = lower_limit(anatomy, frame, sees_sacrum, place)
     top = bottom + field
     seen = (frame.z > bottom) & (frame.z < top)
     centre = (frame.y[seen].min() + frame.y[seen].max()) / 2
@@ -120,9 +120,9 @@ def sample_acquisition(
     origin = rng.normal(0, 15, 3) - directions @ (
         np.array([cols * spacing, rows * spacing, count * slice_spacing]) / 2
     )
-    names = sorted(_T2)
+    names = sorted(T2)
     factors = np.exp(contrast * _SPREAD * rng.standard_normal(len(names)))
-    tissues = {name: _T2[name] * float(f) for name, f in zip(names, factors, strict=True)}
+    tissues = {name: T2[name] * float(f) for name, f in zip(names, factors, strict=True)}
     return Acquisition(
         rows=rows,
         cols=cols,
@@ -150,7 +150,7 @@ def sample_acquisition(
     )
 
 
-def _bottom(a: Anatomy, frame: SpineFrame, sees_sacrum: bool, place: float) -> float:
+def lower_limit(a: Anatomy, frame: SpineFrame, sees_sacrum: bool, place: float) -> float:
     """Height of the field of view's lower limit; `place` from 0 to 1 goes upwards."""
     if sees_sacrum:
         return float(-115 + 70 * place)

@@ -31,7 +31,8 @@ class Anatomy:
     """Everything about one spine; arrays over segments run upwards, S5 first.
 
     A segment is a vertebra or a disc; the five sacral segments share one name. `edges` holds the
-    segments' limits along the spine (one more than segments).
+    segments' limits along the spine (one more than segments); `screws` names the segments that hold
+    pedicle screws.
     """
 
     names: tuple[str, ...]
@@ -60,6 +61,7 @@ class Anatomy:
     back_fat: float
     lumbar_fat: float
     scale: float
+    screws: tuple[int, ...] = ()
 
     @property
     def centres(self) -> Array:

@@ -72,12 +72,24 @@ def make_phantom(
         noise=noise,
         bias=bias,
     )
-    scene = Scene(anatomy, frame, scan, draws[2])
+    return render_phantom(anatomy, frame, scan, draws[2], draws[3], schema)
+
+
+def render_phantom(
+    anatomy: Anatomy,
+    frame: SpineFrame,
+    scan: Acquisition,
+    texture: np.random.Generator,
+    noise: np.random.Generator,
+    schema: LabelSchema,
+) -> tuple[sitk.Image, sitk.Image]:
+    """The image (int16) and the label map of a spine that is drawn and a scan that is chosen."""
+    scene = Scene(anatomy, frame, scan, texture)
     shown = [scene.render(k) for k in range(scan.slices)]
     signal = np.stack([image for image, _ in shown])
     owner = np.stack([segment for _, segment in shown])
     field = coil_field(scan, scene.soft.skin, scene.soft.line_y)
-    image = receive(scan, signal, field, draws[3])
+    image = receive(scan, signal, field, noise)
     return _volume(image, scan), _volume(label_values(anatomy, schema)[owner], scan)
 
 

@@ -9,6 +9,7 @@ from CPS4Core.phantom.anatomy import Anatomy
 from CPS4Core.phantom.canal import Canal
 from CPS4Core.phantom.column import Column
 from CPS4Core.phantom.frame import SpineFrame
+from CPS4Core.phantom.metal import metal_factor
 from CPS4Core.phantom.posterior import posterior_parts
 from CPS4Core.phantom.soft_tissue import SoftTissue
 from CPS4Core.phantom.texture import RandomFields
@@ -103,6 +104,8 @@ class Scene:
                 inside = here[distance[here] > 0]
                 owner[inside] = segment[inside]
         image += (spread - cover * image) / 3
+        if self.anatomy.screws:
+            image *= metal_factor(self.anatomy, self.s, self.u, x - self.soft.sideways).ravel()
         shape = scan.rows, scan.cols
         return image.reshape(shape), owner.reshape(shape)
 

@@ -8,6 +8,7 @@ from scipy.ndimage import gaussian_filter1d
 from CPS4Core.phantom.acquisition import Acquisition
 from CPS4Core.phantom.anatomy import Anatomy
 from CPS4Core.phantom.frame import SpineFrame
+from CPS4Core.phantom.pelvis import Pelvis
 from CPS4Core.phantom.texture import RandomFields
 
 Array = np.ndarray
@@ -54,6 +55,7 @@ class SoftTissue:
         )
         self.bladder_here = rng.random() < 0.7
         self.aorta = float(rng.uniform(7, 10)), float(rng.uniform(7, 13))
+        self.pelvis = Pelvis(a, scan, rng)
 
     def _surfaces(self, a: Anatomy, frame: SpineFrame, rng: np.random.Generator) -> None:
         """Where, in each row, the muscles' fascia, the skin and the belly lie."""
@@ -116,6 +118,7 @@ class SoftTissue:
         liver = _step((self.z - dome + 70) / 10)
         image += liver * (0.24 * (1 + 0.1 * grain) - image)
         image *= 1 - 0.9 * _step((self.z - dome) / 2)
+        self.pelvis.paint(image, k, -self.u - self.depth, grain, clumps)
         if self.bladder_here:
             by, bz, ry, rz = self.bladder
             x = float(self.scan.x[k] - self.scan.middle)

@@ -9,7 +9,11 @@ from CPS4Core.config import Stage1Config
 from CPS4Core.encoders.prompt_attention import PromptAttention
 from CPS4Core.encoders.text import TextEncoder
 from CPS4Core.methods.method import Batch
-from CPS4Core.pretrain.losses import pixel_attention_loss, token_attention_loss
+from CPS4Core.pretrain.losses import (
+    background_or_hidden,
+    pixel_attention_loss,
+    token_attention_loss,
+)
 from CPS4Core.pretrain.targets import make_targets
 from CPS4Core.schema import LabelSchema
 
@@ -38,6 +42,8 @@ class PromptPretraining(nn.Module):
         cosines = self.attention.cosines(batch.images, self.vectors())
         size = (batch.labels.shape[1], batch.labels.shape[2])
         log_a, log_not_a = self.attention.log_attention(cosines)
+        if batch.hidden is not None:
+            log_a, log_not_a = background_or_hidden(log_a, log_not_a, batch.hidden)
         if self.options.target == "full-resolution":
             log_a = F.interpolate(log_a, size, mode="bilinear", align_corners=False)
             log_not_a = F.interpolate(log_not_a, size, mode="bilinear", align_corners=False)
@@ -53,7 +59,11 @@ class PromptPretraining(nn.Module):
             found["token"] = self.options.token_weight * token_attention_loss(log_a.exp(), targets)
         if self.options.pixel_weight:
             found["pixel"] = self.options.pixel_weight * pixel_attention_loss(
-                log_a, log_not_a, targets, self.options.absent_classes == "suppress"
+                log_a,
+                log_not_a,
+                targets,
+                self.options.absent_classes == "suppress",
+                batch.hidden,
             )
         return found
 

@@ -21,11 +21,13 @@ from CPS4Core.config import InputConfig
 from CPS4Core.errors import CPS4Error
 from CPS4Core.files import atomic_path
 from CPS4Core.progress import Progress
-from CPS4Core.slices.grid import make_grid, working_slices
+from CPS4Core.schema import IGNORE_INDEX
+from CPS4Core.slices.grid import SliceGrid, make_grid, working_slices
 
 if TYPE_CHECKING:
     from CPS4Core.schema import LabelSchema
     from CPS4Core.study.folder import Case, Study
+    from CPS4Core.volumes.sagittal import SagittalStack
 
 _LAYOUT = 2
 
@@ -44,6 +46,13 @@ class CachedCase:
     labels: np.ndarray | None
     spacing: tuple[float, float, float]
     content: tuple[int, int, int, int]
+
+    @property
+    def classes(self) -> set[int]:
+        """The class indices that the labels show."""
+        if self.labels is None:
+            return set()
+        return {int(i) for i in np.unique(np.asarray(self.labels)) if i != IGNORE_INDEX}
 
 
 def default_cache_folder(study: Study) -> Path:
@@ -79,27 +88,34 @@ def cache_cases(
 def _cached_case(
     case: Case, schema: LabelSchema, options: InputConfig, folder: Path, with_labels: bool
 ) -> CachedCase:
-    image_file = _slot(folder, case.id, "images", [case.image], {"input": options.model_dump()})
-    geometry_file = _slot(
-        folder, case.id, "geometry", [case.image], {"input": options.model_dump()}
+    image_file, geometry_file = (
+        slot(folder, case.id, what, [case.image], {"input": options.model_dump()})
+        for what in ("images", "geometry")
     )
     label_path = case.label if with_labels else None
     label_file = None
     if label_path is not None:
         meaning = {"input": options.model_dump(), "schema": schema.to_dict()}
-        label_file = _slot(folder, case.id, "labels", [case.image, label_path], meaning)
+        label_file = slot(folder, case.id, "labels", [case.image, label_path], meaning)
     needed = [image_file, geometry_file, *([label_file] if label_file else [])]
     if not all(file.is_file() for file in needed):
         _make(case, schema, options, image_file, geometry_file, label_path, label_file)
-    labels = None if label_file is None else _open(label_file)
-    slice_mm, row_mm, col_mm, *content = _open(geometry_file).tolist()
+    return open_case(case.id, image_file, geometry_file, label_file)
+
+
+def open_case(
+    case_id: str, image_file: Path, geometry_file: Path, label_file: Path | None
+) -> CachedCase:
+    """A case whose arrays are there; raises CPS4Error for a damaged one."""
+    labels = None if label_file is None else open_array(label_file)
+    slice_mm, row_mm, col_mm, *content = open_array(geometry_file).tolist()
     top, left, height, width = (int(c) for c in content)
-    return CachedCase(
-        case.id, _open(image_file), labels, (slice_mm, row_mm, col_mm), (top, left, height, width)
-    )
+    spacing = (slice_mm, row_mm, col_mm)
+    return CachedCase(case_id, open_array(image_file), labels, spacing, (top, left, height, width))
 
 
-def _slot(folder: Path, case_id: str, what: str, sources: list[Path], meaning: dict) -> Path:
+def slot(folder: Path, case_id: str, what: str, sources: list[Path], meaning: dict) -> Path:
+    """The file of a case's array that is made from these files with this meaning."""
     stats = []
     for source in sources:
         try:
@@ -112,7 +128,8 @@ def _slot(folder: Path, case_id: str, what: str, sources: list[Path], meaning: d
     return folder / f"{case_id}.{what}.{key}.npy"
 
 
-def _open(path: Path) -> np.ndarray:
+def open_array(path: Path) -> np.ndarray:
+    """The stored array, memory-mapped; raises CPS4Error for a damaged file."""
     try:
         return np.load(path, mmap_mode="r")
     except (OSError, ValueError) as error:
@@ -138,8 +155,7 @@ def _make(
     volume = read_volume(case.image)
     stack = to_sagittal(volume)
     grid = make_grid(stack.array.shape[1:], stack.spacing[1:], options)
-    _store(geometry_file, np.array([stack.spacing[0], *grid.working_spacing, *grid.content]))
-    _store(image_file, np.round(working_slices(stack.array, grid) * 255).astype(np.uint8))
+    store_images(stack, grid, image_file, geometry_file)
     if label_path is not None and label_file is not None:
         values = to_sagittal(read_label_map(label_path, like=volume)).array
         foreign = schema.foreign_values(values)
@@ -150,10 +166,19 @@ def _make(
                 cure="Correct the label or dataset.json; cps4 study check lists every case",
             )
         indices = schema.to_indices(values)
-        _store(label_file, np.stack([grid.labels_to_working(plane) for plane in indices]))
+        store_array(label_file, np.stack([grid.labels_to_working(plane) for plane in indices]))
 
 
-def _store(path: Path, array: np.ndarray) -> None:
+def store_images(
+    stack: SagittalStack, grid: SliceGrid, image_file: Path, geometry_file: Path
+) -> None:
+    """Write a volume's working slices, and where they lie."""
+    store_array(geometry_file, np.array([stack.spacing[0], *grid.working_spacing, *grid.content]))
+    store_array(image_file, np.round(working_slices(stack.array, grid) * 255).astype(np.uint8))
+
+
+def store_array(path: Path, array: np.ndarray) -> None:
+    """Write an array and remove what was made for the same case from other sources."""
     with atomic_path(path) as temporary, open(temporary, "wb") as file:
         np.save(file, array)
     case_and_kind = path.name.rsplit(".", 2)[0]

@@ -10,12 +10,16 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from CPS4Core.config import AugmentationConfig
+from CPS4Core.config import AugmentationConfig, PhantomsConfig
 from CPS4Core.errors import CPS4Error
 from CPS4Core.methods.method import Batch
+from CPS4Core.schema import IGNORE_INDEX
 from CPS4Core.slices.cache import CachedCase
 from CPS4Core.training.augmentation import Augmentation, apply_to_images, apply_to_labels
 from CPS4Core.training.loop import epoch_seed
+from CPS4Core.training.partial_labels import hidden_classes
+
+_EMPTY_KEPT = 8  # of the phantoms' slices without any structure every eighth takes part
 
 
 @dataclass
@@ -66,6 +70,48 @@ class SlicePool:
         return torch.from_numpy(np.stack(planes)).long()
 
 
+class PhantomSlices:
+    """Phantoms as additional labelled slices, and what the background of either source may hide.
+
+    `real` are the labelled cases that they are mixed with. Without phantoms nothing changes.
+    """
+
+    def __init__(
+        self,
+        phantoms: Sequence[CachedCase],
+        options: PhantomsConfig,
+        real: Sequence[CachedCase],
+        class_count: int,
+    ):
+        self.pool = SlicePool(phantoms)
+        self.pool.slices = list(_mostly_with_spine(phantoms))
+        self.share = options.share if self.pool.slices else 0.0
+        self.hidden = hidden_classes(real, phantoms, class_count)
+        self.marginal = self.share > 0 and options.partial_labels == "marginal"
+
+    def count(self, batch: int) -> int:
+        """How many of a labelled batch are phantoms."""
+        return round(self.share * batch)
+
+    def may_hide(self, real: int, made: int) -> Tensor | None:
+        """`Batch.hidden` for that many real slices followed by phantoms."""
+        if not self.marginal:
+            return None
+        ours, theirs = self.hidden
+        return torch.cat([ours.expand(real, -1), theirs.expand(made, -1)])
+
+
+def _mostly_with_spine(cases: Sequence[CachedCase]) -> Iterator[tuple[str, int]]:
+    empty = 0
+    for case in cases:
+        assert case.labels is not None
+        shown = ((case.labels > 0) & (case.labels != IGNORE_INDEX)).any(axis=(1, 2))
+        for s, has_spine in enumerate(shown):
+            empty += not has_spine
+            if has_spine or empty % _EMPTY_KEPT == 0:
+                yield case.id, s
+
+
 class SliceBatches:
     """Batches of labelled slices, and of unlabelled ones with their prompt maps where needed."""
 
@@ -79,6 +125,7 @@ class SliceBatches:
         seed: int,
         device: torch.device,
         maps: dict[str, CaseMaps] | None = None,
+        phantoms: PhantomSlices | None = None,
         decoded: Callable[[int], dict[str, DecodedCase] | None] | None = None,
     ):
         if not labelled:
@@ -87,34 +134,48 @@ class SliceBatches:
         self.sizes = batch if unlabelled else (batch[0], 0)
         self.iterations, self.augmentation = iterations, augmentation
         self.seed, self.device, self.maps = seed, device, maps
+        self.phantoms = phantoms
         self.decoded_at = decoded or (lambda epoch: None)
 
     def epoch(self, epoch: int) -> Iterator[Batch]:
         """The batches of one epoch; the same for the same seed and epoch."""
         seed = epoch_seed(self.seed, epoch)
         generator = torch.Generator().manual_seed(seed)
-        labelled_count, unlabelled_count = (n * self.iterations for n in self.sizes)
+        a, b = self.sizes
+        p = self.phantoms.count(a) if self.phantoms else 0
+        labelled_count, unlabelled_count = (n * self.iterations for n in (a - p, b))
         labelled = self.labelled.draw(labelled_count, generator)
         unlabelled = self.unlabelled.draw(unlabelled_count, generator) if unlabelled_count else []
+        made = self.phantoms.pool.draw(p * self.iterations, generator) if self.phantoms else []
         augment = Augmentation(self.augmentation, seed + 1)
         decoded = self.decoded_at(epoch)
-        a, b = self.sizes
         for i in range(self.iterations):
             yield self._batch(
-                labelled[i * a : (i + 1) * a], unlabelled[i * b : (i + 1) * b], augment, decoded
+                _part(labelled, i, a - p),
+                _part(unlabelled, i, b),
+                _part(made, i, p),
+                augment,
+                decoded,
             )
 
     def _batch(
         self,
         labelled: list[tuple[str, int]],
         unlabelled: list[tuple[str, int]],
+        made: list[tuple[str, int]],
         augment: Augmentation,
         decoded: dict[str, DecodedCase] | None,
     ) -> Batch:
-        images = self.labelled.images(labelled).to(self.device)
-        labels = self.labelled.labels(labelled).to(self.device)
-        change = augment.draw(len(labelled), (images.shape[2], images.shape[3]))
+        sources = [(self.labelled, labelled)] if labelled else []
+        if self.phantoms and made:
+            sources.append((self.phantoms.pool, made))
+        images = torch.cat([pool.images(drawn) for pool, drawn in sources]).to(self.device)
+        labels = torch.cat([pool.labels(drawn) for pool, drawn in sources]).to(self.device)
+        change = augment.draw(len(images), (images.shape[2], images.shape[3]))
         batch = Batch(apply_to_images(images, change), apply_to_labels(labels, change), images[:0])
+        if self.phantoms and made:
+            hidden = self.phantoms.may_hide(len(labelled), len(made))
+            batch.hidden = None if hidden is None else hidden.to(self.device)
         if unlabelled:
             size = (images.shape[2], images.shape[3])
             raw = self.unlabelled.images(unlabelled).to(self.device)
@@ -141,3 +202,7 @@ class SliceBatches:
                 )
                 batch.level_sure = sure == 1
         return batch
+
+
+def _part(drawn: list[tuple[str, int]], index: int, size: int) -> list[tuple[str, int]]:
+    return drawn[index * size : (index + 1) * size]

@@ -15,7 +15,8 @@ from CPS4Core.methods.method import method_class
 from CPS4Core.model_folder import ModelInfo, read_model
 from CPS4Core.progress import Progress
 from CPS4Core.schema import LabelSchema
-from CPS4Core.slices.cache import CachedCase, cache_cases
+from CPS4Core.slices.cache import CachedCase, cache_cases, default_cache_folder
+from CPS4Core.slices.phantoms import cache_phantoms
 from CPS4Core.study.folder import Study, case_fingerprint
 from CPS4Core.study.splits import Selection
 from CPS4Core.training.stage1 import run_stage1
@@ -64,6 +65,7 @@ class Run:
             self.folder / "stage1",
             self._provenance(selection),
             progress,
+            self._phantoms(progress),
         )
 
     def stage2(self, progress: Progress) -> ModelInfo:
@@ -89,6 +91,7 @@ class Run:
             done,
             self._provenance(selection),
             progress,
+            self._phantoms(progress),
         )
 
     def _begin(self) -> Selection:
@@ -130,6 +133,13 @@ class Run:
             self.study, ids, self.config.input, progress, self.cache, with_labels=with_labels
         )
 
+    def _phantoms(self, progress: Progress) -> list[CachedCase]:
+        options = self.config.phantoms
+        if not options.count or not options.share:
+            return []
+        folder = self.cache or default_cache_folder(self.study)
+        return cache_phantoms(options, self.study.schema, self.config.input, folder, progress)
+
     def _pretrained(self, selection: Selection) -> ModelInfo:
         """Stage 1 of another run: it must fit, and must not have seen what is held out here."""
         assert self.pretrained is not None
@@ -153,6 +163,12 @@ class Run:
             )
         return info
 
+    def _phantom_provenance(self) -> dict[str, Any]:
+        from CPS4Core.phantom.variety import RECIPE
+
+        options = self.config.phantoms
+        return {"recipe": RECIPE, **options.model_dump()} if options.count else {"count": 0}
+
     def _provenance(self, selection: Selection) -> dict[str, Any]:
         def described(ids: tuple[str, ...], labels: bool) -> list[dict[str, str]]:
             found = []
@@ -174,6 +190,7 @@ class Run:
             "labelled": described(selection.labelled, True),
             "unlabelled": described(selection.unlabelled, False),
             "validation": described(selection.val, True),
+            "phantoms": self._phantom_provenance(),
             "preset": self.config.name,
             "device": self.precision.device.type,
             "precision": str(self.precision.dtype or "fp32").removeprefix("torch."),

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
 from CPS4Core.config import Config
@@ -16,10 +16,11 @@ from CPS4Core.model_folder import ModelInfo, new_model_folder, save_tensors, wri
 from CPS4Core.pretrain.pretraining import PromptPretraining
 from CPS4Core.progress import Progress
 from CPS4Core.prompt_maps.integration import prompt_maps
-from CPS4Core.schema import IGNORE_INDEX, LabelSchema
+from CPS4Core.schema import LabelSchema
 from CPS4Core.slices.cache import CachedCase
-from CPS4Core.training.batches import SliceBatches
+from CPS4Core.training.batches import PhantomSlices, SliceBatches
 from CPS4Core.training.loop import Plan, TrainingLoop
+from CPS4Core.training.partial_labels import shown_classes
 from CPS4Core.training.validation import validate_slices
 
 
@@ -33,8 +34,9 @@ def run_stage1(
     folder: Path,
     provenance: dict[str, Any],
     progress: Progress,
+    phantoms: Sequence[CachedCase] = (),
 ) -> ModelInfo:
-    """Train both encoders on the labelled slices; writes `folder/model` and returns it."""
+    """Train both encoders on labelled slices and phantoms; writes `folder/model` and returns it."""
     torch.manual_seed(seed)
     module = make_pretraining(config, schema).to(precision.device)
     options = config.stage1
@@ -47,9 +49,9 @@ def run_stage1(
         config.augmentation,
         seed,
         precision.device,
+        phantoms=PhantomSlices(phantoms, config.phantoms, labelled, schema.class_count),
     )
-
-    trained = _trained(labelled, schema)
+    trained = shown_classes([*labelled, *phantoms], schema.class_count)
 
     def validate() -> dict[str, float]:
         vectors, may_appear = module.vectors(), trained.to(precision.device)
@@ -114,15 +116,6 @@ def _schedule(config: Config, optimiser: torch.optim.Optimizer) -> Any:
     return torch.optim.lr_scheduler.OneCycleLR(
         optimiser, options.learning_rate, total_steps=options.epochs + 1, pct_start=0.1
     )
-
-
-def _trained(cases: list[CachedCase], schema: LabelSchema) -> torch.Tensor:
-    """Which classes the labelled cases show, [K] bool."""
-    seen = torch.zeros(schema.class_count, dtype=torch.bool)
-    for case in cases:
-        shown = np.unique(np.asarray(case.labels))
-        seen[torch.from_numpy(shown[shown != IGNORE_INDEX]).long()] = True
-    return seen
 
 
 def _save(module: PromptPretraining, info: ModelInfo, trained: torch.Tensor) -> None:

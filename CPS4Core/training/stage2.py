@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ from CPS4Core.prompt_maps.integration import prompt_maps
 from CPS4Core.prompt_maps.model import load_prompt_attention, trained_classes, trained_vectors
 from CPS4Core.schema import LabelSchema
 from CPS4Core.slices.cache import CachedCase
-from CPS4Core.training.batches import CaseMaps, SliceBatches
+from CPS4Core.training.batches import CaseMaps, PhantomSlices, SliceBatches
 from CPS4Core.training.decoded_labels import DecodedLabels
 from CPS4Core.training.loop import Plan, TrainingLoop
 from CPS4Core.training.validation import validate_slices
@@ -44,6 +45,7 @@ def run_stage2(
     model_folder: Path,
     provenance: dict[str, Any],
     progress: Progress,
+    phantoms: Sequence[CachedCase] = (),
 ) -> ModelInfo:
     """Train the configured method; writes `model_folder` and returns what it is.
 
@@ -86,6 +88,7 @@ def run_stage2(
         seed,
         precision.device,
         maps,
+        PhantomSlices(phantoms, config.phantoms, labelled, schema.class_count),
         decoded.at if decoded else None,
     )
     optimiser = torch.optim.Adam(

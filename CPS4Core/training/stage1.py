@@ -41,6 +41,7 @@ def run_stage1(
     module = make_pretraining(config, schema).to(precision.device)
     options = config.stage1
     optimiser = torch.optim.Adam(module.trained(), lr=options.learning_rate)
+    phantom_slices = PhantomSlices(phantoms, config.phantoms, labelled, schema.class_count)
     batches = SliceBatches(
         labelled,
         [],
@@ -49,7 +50,7 @@ def run_stage1(
         config.augmentation,
         seed,
         precision.device,
-        phantoms=PhantomSlices(phantoms, config.phantoms, labelled, schema.class_count),
+        phantoms=phantom_slices,
     )
     trained = shown_classes([*labelled, *phantoms], schema.class_count)
 
@@ -60,7 +61,8 @@ def run_stage1(
             soft, cosines = module.attention(images, vectors)
             return prompt_maps(soft, cosines, config.input.size, config.maps, may_appear).integrated
 
-        return validate_slices(label, val, schema, precision.device)
+        hidden = phantom_slices.hidden[0]
+        return validate_slices(label, val, schema, precision.device, hidden)
 
     loop = TrainingLoop(
         module,

@@ -79,6 +79,7 @@ def run_stage2(
             folder / "decoded.safetensors",
             progress,
         )
+    phantom_slices = PhantomSlices(phantoms, config.phantoms, labelled, schema.class_count)
     batches = SliceBatches(
         labelled,
         unlabelled if cls.needs_unlabelled else [],
@@ -88,7 +89,7 @@ def run_stage2(
         seed,
         precision.device,
         maps,
-        PhantomSlices(phantoms, config.phantoms, labelled, schema.class_count),
+        phantom_slices,
         decoded.at if decoded else None,
     )
     optimiser = torch.optim.Adam(
@@ -102,7 +103,10 @@ def run_stage2(
 
     def validate() -> dict[str, float]:
         found = method.inference_network().eval()
-        return validate_slices(lambda x: found(x).argmax(dim=1), val, schema, precision.device)
+        hidden = phantom_slices.hidden[0]
+        return validate_slices(
+            lambda x: found(x).argmax(dim=1), val, schema, precision.device, hidden
+        )
 
     loop = TrainingLoop(
         method,

@@ -11,6 +11,7 @@ from torch import Tensor
 from CPS4Core.evaluation.overlap import case_overlap, mean_over_classes
 from CPS4Core.schema import LabelSchema
 from CPS4Core.slices.cache import CachedCase
+from CPS4Core.training.partial_labels import shown_classes
 
 
 def validate_slices(
@@ -18,18 +19,24 @@ def validate_slices(
     cases: Sequence[CachedCase],
     schema: LabelSchema,
     device: torch.device,
+    hidden: Tensor | None = None,
 ) -> dict[str, float]:
     """Mean over classes, then cases: `mdice`, and `vertebrae` and `discs` apart.
 
-    `label` takes images [S, 1, h, w] in 0..1 to class indices [S, h, w]. Without a labelled case
-    the result is empty.
+    `label` takes images [S, 1, h, w] in 0..1 to class indices [S, h, w]. Classes that are `hidden`
+    [K] bool in the study's background and that no case shows are background here, since the truth
+    cannot judge them. Without a labelled case the result is empty.
     """
+    unjudged = np.zeros(schema.class_count, bool)
+    if hidden is not None:
+        unjudged = hidden.numpy() & ~shown_classes(cases, schema.class_count).numpy()
     kinds = {"mdice": None, "vertebrae": "vertebra", "discs": "disc"}
     scores: dict[str, list[float]] = {name: [] for name in kinds}
     for case in cases:
         if case.labels is None:
             continue
         predicted = label_case(label, case, device)
+        predicted[unjudged[predicted]] = 0
         dice = case_overlap(predicted, np.asarray(case.labels), schema.class_count)["dice"]
         for name, kind in kinds.items():
             members = None if kind is None else schema.indices_of_kind(kind)

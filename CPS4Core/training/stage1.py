@@ -49,7 +49,7 @@ def run_stage1(
         config.augmentation,
         seed,
         precision.device,
-        phantoms=PhantomSlices(phantoms, config.phantoms, labelled, schema.class_count),
+        phantoms=PhantomSlices(phantoms, config.phantoms, labelled, schema),
     )
     trained = shown_classes([*labelled, *phantoms], schema.class_count)
 

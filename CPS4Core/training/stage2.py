@@ -75,7 +75,7 @@ def run_stage2(
         seed,
         precision.device,
         maps,
-        PhantomSlices(phantoms, config.phantoms, labelled, schema.class_count),
+        PhantomSlices(phantoms, config.phantoms, labelled, schema),
     )
     optimiser = torch.optim.Adam(
         method.trained(), lr=options.learning_rate, weight_decay=options.weight_decay

@@ -36,7 +36,7 @@ S = SCHEMA.index_of("S")
 PHANTOMS = ("phantoms.count=2", "phantoms.share=0.5")
 
 
-SEEDS = range(2, 9)
+SEEDS = (3, 2, 4, 8)
 
 
 @pytest.fixture(scope="module")
@@ -219,7 +219,7 @@ def shared_cache(tmp_path_factory) -> Path:
 
 
 def test_resumed_run_with_phantoms_equals_the_unbroken_one(study, tmp_path, shared_cache):  # noqa: F811
-    options = (*PHANTOMS, "stage1.epochs=3", "stage2.epochs=3")
+    options = (*PHANTOMS, "stage1.epochs=2", "stage2.epochs=2")
 
     def run(name: str) -> Run:
         return make_run(study, tmp_path / name, *options, cache=shared_cache)
@@ -228,7 +228,7 @@ def test_resumed_run_with_phantoms_equals_the_unbroken_one(study, tmp_path, shar
     with pytest.raises(Cancelled):
         run("broken").stage2(StopAfter("stage 1", 1))
     with pytest.raises(Cancelled):
-        run("broken").stage2(StopAfter("stage 2", 2))
+        run("broken").stage2(StopAfter("stage 2", 1))
     broken = run("broken").stage2(Progress())
     for name in ("network.safetensors", "vision_language.safetensors"):
         ours, theirs = (load_weights(i.folder / name) for i in (whole, broken))

@@ -23,9 +23,9 @@ class Batch:
     `images` [L, 1, h, w] in 0..1 and `labels` [L, h, w] class indices; `unlabelled` [U, 1, h, w];
     `text` [U, h, w] the integrated prompt maps and `text_soft` [U, K, h, w] the soft ones, only for
     methods with `needs_prompt_maps`; `decoded` [U, h, w] class indices and `level_sure` [U, h, w]
-    bool, the decoded pseudo-labels, only with `pseudo_labels: decoded`. `hidden` [L, K] bool:
-    classes that may hide in the background of a labelled slice, since its source does not label
-    them; None where labels are complete.
+    bool, the decoded pseudo-labels, only with `pseudo_labels: decoded`. `hidden` [L, K, h, w] bool:
+    where in the background of a labelled slice a class may hide that its source does not label;
+    None: labels are complete.
     """
 
     images: Tensor
@@ -90,9 +90,9 @@ class Method(nn.Module):
 def cross_entropy(logits: Tensor, target: Tensor, hidden: Tensor | None = None) -> Tensor:
     """Pixel-wise cross-entropy [B, K, h, w] against [B, h, w]; ignored pixels do not count.
 
-    0 where every pixel is ignored. With `hidden` [B, K] a background pixel may be any of those
-    classes, too: its loss is `-log(p_0 + sum_c p_c)`, the marginal loss of Shi et al., Medical
-    Image Analysis 2021 (doi:10.1016/j.media.2021.101979).
+    0 where every pixel is ignored. With `hidden` [B, K, h, w] a background pixel may be any of the
+    classes that hide there, too: its loss is `-log(p_0 + sum_c p_c)`, the marginal loss of Shi et
+    al., Medical Image Analysis 2021 (doi:10.1016/j.media.2021.101979).
     """
     counted = (target != IGNORE_INDEX).sum().clamp_min(1)
     logits = logits.float()
@@ -102,7 +102,7 @@ def cross_entropy(logits: Tensor, target: Tensor, hidden: Tensor | None = None) 
         scores = logits.log_softmax(dim=1)
         together = hidden.clone()
         together[:, 0] = True
-        either = scores.masked_fill(~together[:, :, None, None], -torch.inf).logsumexp(dim=1)
+        either = scores.masked_fill(~together, -torch.inf).logsumexp(dim=1)
         scores = torch.cat([either[:, None], scores[:, 1:]], dim=1)
         loss = F.nll_loss(scores, target, ignore_index=IGNORE_INDEX, reduction="sum")
     return loss / counted

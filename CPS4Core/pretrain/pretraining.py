@@ -42,8 +42,10 @@ class PromptPretraining(nn.Module):
         cosines = self.attention.cosines(batch.images, self.vectors())
         size = (batch.labels.shape[1], batch.labels.shape[2])
         log_a, log_not_a = self.attention.log_attention(cosines)
-        if batch.hidden is not None:
-            log_a, log_not_a = background_or_hidden(log_a, log_not_a, batch.hidden)
+        hidden = None
+        if batch.hidden is not None:  # the attention's grid is coarse: by image is near enough
+            hidden = batch.hidden.flatten(2).any(dim=2)
+            log_a, log_not_a = background_or_hidden(log_a, log_not_a, hidden)
         if self.options.target == "full-resolution":
             log_a = F.interpolate(log_a, size, mode="bilinear", align_corners=False)
             log_not_a = F.interpolate(log_not_a, size, mode="bilinear", align_corners=False)
@@ -63,7 +65,7 @@ class PromptPretraining(nn.Module):
                 log_not_a,
                 targets,
                 self.options.absent_classes == "suppress",
-                batch.hidden,
+                hidden,
             )
         return found
 

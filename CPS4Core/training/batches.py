@@ -13,11 +13,11 @@ from torch.nn import functional as F
 from CPS4Core.config import AugmentationConfig, PhantomsConfig
 from CPS4Core.errors import CPS4Error
 from CPS4Core.methods.method import Batch
-from CPS4Core.schema import IGNORE_INDEX
+from CPS4Core.schema import IGNORE_INDEX, LabelSchema
 from CPS4Core.slices.cache import CachedCase
 from CPS4Core.training.augmentation import Augmentation, apply_to_images, apply_to_labels
 from CPS4Core.training.loop import epoch_seed
-from CPS4Core.training.partial_labels import hidden_classes
+from CPS4Core.training.partial_labels import hidden_classes, hiding_places
 
 _EMPTY_KEPT = 8  # of the phantoms' slices without any structure every eighth takes part
 
@@ -81,24 +81,26 @@ class PhantomSlices:
         phantoms: Sequence[CachedCase],
         options: PhantomsConfig,
         real: Sequence[CachedCase],
-        class_count: int,
+        schema: LabelSchema,
     ):
+        self.schema = schema
         self.pool = SlicePool(phantoms)
         self.pool.slices = list(_mostly_with_spine(phantoms))
         self.share = options.share if self.pool.slices else 0.0
-        self.hidden = hidden_classes(real, phantoms, class_count)
+        self.hidden = hidden_classes(real, phantoms, schema.class_count)
         self.marginal = self.share > 0 and options.partial_labels == "marginal"
 
     def count(self, batch: int) -> int:
         """How many of a labelled batch are phantoms."""
         return round(self.share * batch)
 
-    def may_hide(self, real: int, made: int) -> Tensor | None:
-        """`Batch.hidden` for that many real slices followed by phantoms."""
+    def may_hide(self, labels: Tensor, made: int) -> Tensor | None:
+        """`Batch.hidden` for these labels [L, h, w], of which the last `made` are phantoms'."""
         if not self.marginal:
             return None
         ours, theirs = self.hidden
-        return torch.cat([ours.expand(real, -1), theirs.expand(made, -1)])
+        hidden = torch.cat([ours.expand(len(labels) - made, -1), theirs.expand(made, -1)])
+        return hiding_places(labels, hidden, self.schema)
 
 
 def _mostly_with_spine(cases: Sequence[CachedCase]) -> Iterator[tuple[str, int]]:
@@ -174,8 +176,7 @@ class SliceBatches:
         change = augment.draw(len(images), (images.shape[2], images.shape[3]))
         batch = Batch(apply_to_images(images, change), apply_to_labels(labels, change), images[:0])
         if self.phantoms and made:
-            hidden = self.phantoms.may_hide(len(labelled), len(made))
-            batch.hidden = None if hidden is None else hidden.to(self.device)
+            batch.hidden = self.phantoms.may_hide(batch.labels, len(made))
         if unlabelled:
             size = (images.shape[2], images.shape[3])
             raw = self.unlabelled.images(unlabelled).to(self.device)

@@ -41,7 +41,7 @@ def run_stage1(
     module = make_pretraining(config, schema).to(precision.device)
     options = config.stage1
     optimiser = torch.optim.Adam(module.trained(), lr=options.learning_rate)
-    phantom_slices = PhantomSlices(phantoms, config.phantoms, labelled, schema.class_count)
+    phantom_slices = PhantomSlices(phantoms, config.phantoms, labelled, schema)
     batches = SliceBatches(
         labelled,
         [],

@@ -79,7 +79,7 @@ def run_stage2(
             folder / "decoded.safetensors",
             progress,
         )
-    phantom_slices = PhantomSlices(phantoms, config.phantoms, labelled, schema.class_count)
+    phantom_slices = PhantomSlices(phantoms, config.phantoms, labelled, schema)
     batches = SliceBatches(
         labelled,
         unlabelled if cls.needs_unlabelled else [],

@@ -173,6 +173,13 @@ class Stage2Config(_Options):
     """Below this the `confidence` rule falls back on the teacher."""
 
 
+class InferenceConfig(_Options):
+    """How the finished model segments, unless the user says otherwise."""
+
+    levels: Literal["raw", "decoded"] = "decoded"
+    """Each voxel's best class, or all structures of a volume named jointly (CPS4Core.levels)."""
+
+
 class Config(_Options):
     """A whole run."""
 
@@ -185,6 +192,7 @@ class Config(_Options):
     maps: MapsConfig
     network: NetworkConfig
     stage2: Stage2Config
+    inference: InferenceConfig = InferenceConfig()
 
 
 def preset_names() -> list[str]:

@@ -52,9 +52,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--levels",
         choices=("raw", "decoded"),
-        default="raw",
-        help="decoded: name all structures jointly, by one gap-free order along the spine; better "
-        "with few labels, but an error shifts the whole spine (default: raw)",
+        help="decoded: name all structures jointly, by one gap-free order along the spine; raw: "
+        "each voxel's best class (default: the model's own, decoded for preset best and cpu)",
     )
     parser.add_argument("--no-qc", action="store_true", help="no QC pictures")
     parser.add_argument("--overwrite", action="store_true", help="make finished cases again")

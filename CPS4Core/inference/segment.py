@@ -16,7 +16,7 @@ from CPS4Core.inference.case_files import FORMATS, CaseFiles
 from CPS4Core.inference.choose import make_engine
 from CPS4Core.inference.fingerprint import input_fingerprint, model_fingerprint
 from CPS4Core.inference.models import open_model
-from CPS4Core.inference.predictor import Predictor, Segmentation
+from CPS4Core.inference.predictor import Predictor, Segmentation, levels_rule
 from CPS4Core.progress import Progress
 from CPS4Core.volumes.reading import find_inputs, read_volume
 
@@ -35,7 +35,8 @@ class Options:
     engine: str = "auto"
     threads: int | None = None
     overwrite: bool = False
-    levels: str = "raw"
+    levels: str | None = None
+    """`raw`, `decoded` or None for the model's own rule."""
 
 
 @dataclass
@@ -77,8 +78,9 @@ def segment_volumes(
         raise CPS4Error("This model has no prompt maps", path=info.folder, cure="Leave --maps out")
     make_folder(output)  # a folder that cannot be written is known before the work begins
     fingerprint = model_fingerprint(info)
-    if options.levels != "raw":  # other labels from the same weights
-        fingerprint += f"-{options.levels}"
+    levels = levels_rule(info, options.levels)
+    if levels != "raw":  # other labels from the same weights
+        fingerprint += f"-{levels}"
     outcome = Outcome()
     todo: list[tuple[CaseFiles, Path]] = []
     for case_id, path in cases:
@@ -99,7 +101,7 @@ def segment_volumes(
     try:
         if todo:
             engine = make_engine(info, options.device, options.engine, options.threads, progress)
-            predictor = Predictor(info, engine, options.levels)
+            predictor = Predictor(info, engine, levels)
             for files, path in progress.track(todo, "segmenting"):
                 _segment_case(files, path, predictor, fingerprint, outcome, progress)
         if options.maps:

@@ -33,7 +33,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="folder for CASE.nii.gz, CASE.json, CASE_qc.png and summary.json",
     )
     parser.add_argument(
-        "--model", "-m", type=Path, metavar="DIR", help="model or run folder of cps4 train"
+        "--model",
+        "-m",
+        type=Path,
+        metavar="DIR",
+        help="model or run folder of cps4 train, or the name of an installed model (default: the "
+        "installed one, see cps4 info)",
     )
     parser.add_argument(
         "--format",

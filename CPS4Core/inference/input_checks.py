@@ -22,7 +22,7 @@ LOWEST_VIEW = 100.0
 """Height in mm below which a view shows about two vertebrae and no sequence to count in."""
 FEWEST_VERTEBRAE = 3
 WEAKEST_COLUMN = 0.5
-"""Mean evidence of the found structures; real spines had .63 and more, other things .55 and less."""
+"""Mean evidence of the found structures: .63 and more in real spines, .55 and less elsewhere."""
 DULLEST_FLUID = 1.1
 """Canal against vertebrae; 1.26 and more in real T2 volumes, 1.03 and less in inverted ones."""
 SEEN = 0.25

@@ -76,6 +76,11 @@ def segment_volumes(
     info = open_model(model)
     if options.maps and not info.has_prompt_maps:
         raise CPS4Error("This model has no prompt maps", path=info.folder, cure="Leave --maps out")
+    if model is None:
+        progress.message(
+            f"Segmenting with the model {info.name}, trained on {info.data} (licence: "
+            f"{info.licence}); another one is given with --model"
+        )
     make_folder(output)  # a folder that cannot be written is known before the work begins
     fingerprint = model_fingerprint(info)
     levels = levels_rule(info, options.levels)
@@ -128,6 +133,7 @@ def _segment_case(
             "model": fingerprint,
             "input": input_fingerprint(path),
             "engine": predictor.engine.name,
+            "levels": predictor.levels,
         }
         found = _predict(path, predictor, progress)
     except Cancelled:

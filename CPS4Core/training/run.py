@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from CPS4Core import __version__
 from CPS4Core.config import Config, config_text
 from CPS4Core.device import Precision
@@ -153,6 +155,16 @@ class Run:
             )
         return info
 
+    def _classes(self, selection: Selection) -> dict[str, int]:
+        """How many labelled cases show each structure of the schema: what the model can know."""
+        cases = self._cases(selection.labelled, Progress())
+        shown = [set(np.unique(np.asarray(c.labels)).tolist()) for c in cases]
+        return {
+            name: sum(index in s for s in shown)
+            for index, name in enumerate(self.schema.class_names)
+            if index
+        }
+
     def _provenance(self, selection: Selection) -> dict[str, Any]:
         def described(ids: tuple[str, ...], labels: bool) -> list[dict[str, str]]:
             found = []
@@ -174,6 +186,7 @@ class Run:
             "labelled": described(selection.labelled, True),
             "unlabelled": described(selection.unlabelled, False),
             "validation": described(selection.val, True),
+            "classes": self._classes(selection),
             "preset": self.config.name,
             "device": self.precision.device.type,
             "precision": str(self.precision.dtype or "fp32").removeprefix("torch."),

@@ -86,7 +86,7 @@ def describe_device() -> dict[str, Any]:
 
 
 def describe_installed() -> list[dict[str, Any]]:
-    """The installed models in short: data, licence and quality; what is wrong with a damaged one."""
+    """The installed models in short, with data, licence and quality; or what is wrong with one."""
     from CPS4Core.errors import CPS4Error
     from CPS4Core.inference.models import installed_models
     from CPS4Core.model_folder import read_model

@@ -76,6 +76,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     card.add_argument(
         "--phantoms", type=int, default=6, metavar="N", help="with hidden sacrum (%(default)s)"
     )
+    card.add_argument("--levels", choices=("raw", "decoded"), help="default: the model's own")
     card.add_argument("--device", default="auto", help="auto, cpu, cuda (default: auto)")
     card.add_argument("--engine", choices=("auto", "torch", "openvino"), default="auto")
     card.add_argument("--threads", type=int, metavar="N", help="CPU threads (default: all cores)")
@@ -117,6 +118,7 @@ def _card(args: argparse.Namespace, progress: Progress) -> int:
         device=args.device,
         engine=args.engine,
         threads=args.threads,
+        levels=args.levels,
     )
     path = write_card(
         open_model(args.model), Study.open(args.study), args.output, options, progress

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import shlex
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+from CPS4Core.config import load_config, preset_names
 from CPS4Core.errors import CPS4Error
 from CPS4Core.files import atomic_path, make_folder, read_json, write_json, write_text
 from CPS4Core.inference.segment import Options
@@ -37,6 +41,7 @@ class CardOptions:
     device: str = "auto"
     engine: str = "auto"
     threads: int | None = None
+    levels: str | None = None
 
 
 def write_card(
@@ -52,7 +57,11 @@ def write_card(
     if output.resolve() == info.folder.resolve():
         raise CPS4Error("The output is the model's folder", path=output, cure="Choose another")
     run = Options(
-        device=options.device, engine=options.engine, threads=options.threads, overwrite=True
+        device=options.device,
+        engine=options.engine,
+        threads=options.threads,
+        overwrite=True,
+        levels=options.levels,
     )
     measured = list(measure_cases(info, study, cases, output, run, progress))
     if options.no_anchor is not None:
@@ -60,9 +69,8 @@ def write_card(
     if options.phantoms:
         measured.append(measure_phantoms(info, study, options.phantoms, output, run, progress))
     pictures = _pictures(measured, info.folder / PICTURES)
-    text = card_text(
-        info, study, options.split, measured, pictures, _commands(info, study, options)
-    )
+    commands = card_commands(info, study, options)
+    text = card_text(info, study, options.split, measured, pictures, commands)
     write_json(output / "card.json", summary(measured))
     write_text(info.folder / CARD, text)
     write_text(output / "MODEL_CARD.md", text)
@@ -97,20 +105,55 @@ def _shrink(source: Path, target: Path) -> None:
         small.quantize(PICTURE_COLORS).save(temporary, "PNG", optimize=True)
 
 
-def _commands(info: ModelInfo, study: Study, options: CardOptions) -> list[str]:
+def card_commands(info: ModelInfo, study: Study, options: CardOptions) -> list[str]:
     """What was run, with the names of folders and without the machine's paths."""
     name, data = info.name, study.folder.resolve().name
     card = ["cps4", "model", "card", name, data, "--output", "card", "--split", options.split]
     card += ["--phantoms", str(options.phantoms)]
+    levels = ["--levels", options.levels] if options.levels else []
     if options.no_anchor is not None:
         card += ["--no-anchor", options.no_anchor.name]
     folder = f"card/{ORIGINAL}"
     return [
-        shlex.join(card),
-        "# it does for the cases, each changed copy of them and the phantoms:",
-        f"cps4 segment IMAGES --model {name} --output {folder}/predictions",
+        "# the training, before `cps4 model export`:",
+        shlex.join(_training(info)),
+        "# the measurement:",
+        shlex.join([*card, *levels]),
+        "# which does for the cases, each changed copy of them and the phantoms:",
+        shlex.join(
+            ["cps4", "segment", "IMAGES", "--model", name, "-o", f"{folder}/predictions", *levels]
+        ),
         f"cps4 evaluate {folder}/predictions LABELS --no-distances --output {folder}/scores",
     ]
+
+
+def _training(info: ModelInfo) -> list[str]:
+    """The command that trains such a model: the preset and each option that differs from it."""
+    known = info.provenance
+    command = ["cps4", "train", info.data, "--preset", info.config.name]
+    for option, key in (
+        ("--labelled", "labelled_option"),
+        ("--order", "order"),
+        ("--seed", "seed"),
+    ):
+        if key in known:
+            command += [option, str(known[key])]
+    if initial := known.get("initial"):
+        command += ["--from", initial["name"]]
+    if info.config.name in preset_names():
+        preset = dict(_options(load_config(info.config.name).model_dump(mode="json")))
+        for option, value in _options(info.config.model_dump(mode="json")):
+            if preset.get(option) != value:
+                command += ["--set", f"{option}={json.dumps(value)}"]
+    return [*command, "--output", "RUN"]
+
+
+def _options(content: dict[str, Any], before: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in content.items():
+        if isinstance(value, dict) and value:
+            yield from _options(value, f"{before}{key}.")
+        else:
+            yield f"{before}{key}", value
 
 
 def _keep_metrics(info: ModelInfo, measured: list[Measured], split: str) -> None:

@@ -197,6 +197,13 @@ class PhantomsConfig(_Options):
     without it): taken as plain background, or as background or any of those."""
 
 
+class InferenceConfig(_Options):
+    """How the finished model segments, unless the user says otherwise."""
+
+    levels: Literal["raw", "decoded"] = "decoded"
+    """Each voxel's best class, or all structures of a volume named jointly (CPS4Core.levels)."""
+
+
 class Config(_Options):
     """A whole run."""
 
@@ -210,6 +217,7 @@ class Config(_Options):
     network: NetworkConfig
     stage2: Stage2Config
     phantoms: PhantomsConfig = PhantomsConfig()
+    inference: InferenceConfig = InferenceConfig()
 
 
 def preset_names() -> list[str]:

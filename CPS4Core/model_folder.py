@@ -50,6 +50,24 @@ class ModelInfo:
     metrics: dict[str, Any] = field(default_factory=dict)
 
     @property
+    def name(self) -> str:
+        """The folder's name; that of the run where the model lies inside it."""
+        folder = self.folder.resolve()
+        while folder.name in ("model", "stage1"):
+            folder = folder.parent
+        return folder.name
+
+    @property
+    def data(self) -> str:
+        """The data set that it was trained on."""
+        return str(self.provenance.get("study", "unknown data"))
+
+    @property
+    def licence(self) -> str:
+        """The licence of that data."""
+        return str(self.provenance.get("licence", "not stated"))
+
+    @property
     def has_prompt_maps(self) -> bool:
         """Whether the model can show prompt maps."""
         return (self.folder / "vision_language.safetensors").is_file()

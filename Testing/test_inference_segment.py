@@ -221,7 +221,7 @@ def test_unusable_models(
 def test_without_a_model(
     volumes: Path, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(models, "shipped_models_folder", lambda: tmp_path / "models")
+    monkeypatch.setattr(models, "model_places", lambda: [tmp_path / "models"])
     with pytest.raises(CPS4Error, match="cps4 train"):
         segment_volumes([volumes], tmp_path / "out")
     shutil.copytree(model, tmp_path / "models" / "one")

@@ -7,6 +7,7 @@ import os
 import platform
 from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from typing import Any
 
 from CPS4Core import __version__
@@ -34,14 +35,15 @@ MIB = 2**20
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
-    parser.add_argument("--model", metavar="DIR", help="describe this model folder")
+    parser.add_argument("--model", metavar="DIR", help="describe this model, by folder or name")
 
 
 def run(args: argparse.Namespace, progress: Progress) -> int:
     """Print the description; with --json it is one event named `info`."""
     # The model comes first: a wrong folder should not wait for torch.
     model = {"model": describe_model(args.model)} if args.model else {}
-    content = {"versions": versions(), "device": describe_device(), **model}
+    installed = {} if model else {"models": describe_installed()}
+    content = {"versions": versions(), "device": describe_device(), **installed, **model}
     if args.json:
         progress.emit({"event": "info", **content})
     else:
@@ -83,15 +85,56 @@ def describe_device() -> dict[str, Any]:
     return {"torch build": build, "cpu": cpu, "gpu": gpus or None}
 
 
-def describe_model(folder: str) -> dict[str, Any]:
-    """What a model labels, what it learned from and how well it did, from its model.json."""
+def describe_installed() -> list[dict[str, Any]]:
+    """The installed models in short, with data, licence and quality; or what is wrong with one."""
+    from CPS4Core.errors import CPS4Error
+    from CPS4Core.inference.models import installed_models
     from CPS4Core.model_folder import read_model
 
-    info = read_model(folder)
+    found = []
+    for name, folder in sorted(installed_models().items()):
+        try:
+            info = read_model(folder)
+        except CPS4Error as error:
+            found.append({"name": name, "folder": str(folder), "problem": str(error)})
+            continue
+        known = info.provenance
+        count = {kind: len(known.get(kind, ())) for kind in ("labelled", "unlabelled")}
+        found.append(
+            {
+                "name": name,
+                "data": info.data,
+                "licence": info.licence,
+                "trained on": f"{count['labelled']} labelled and {count['unlabelled']} unlabelled "
+                f"cases, {known.get('phantoms', {}).get('count', 0)} phantoms",
+                "quality": quality(info.metrics),
+                "folder": str(folder),
+            }
+        )
+    return found
+
+
+def quality(metrics: dict[str, Any]) -> str:
+    """The measured mean Dice in words: of a model card where there is one, else of validation."""
+    if card := metrics.get("card"):
+        first = next(iter(card.values()))
+        return f"mDice {first['dice']:.3f} on {first['cases']} {first['what']}"
+    found = metrics.get("stage2", {}).get("validation", {})
+    return f"mDice {found['mdice']:.3f} in validation" if "mdice" in found else "not measured"
+
+
+def describe_model(folder: str) -> dict[str, Any]:
+    """What a model labels, what it learned from and how well it did, from its model.json."""
+    from CPS4Core.inference.models import open_model
+
+    info = open_model(Path(folder))
     schema = info.schema
     kinds = {s.kind: sum(t.kind == s.kind for t in schema.structures) for s in schema.structures}
     return {
         "folder": folder,
+        "data": info.data,
+        "licence": info.licence,
+        "levels": info.config.inference.levels,
         "method": info.method,
         "configuration": info.config.name,
         "input size": list(info.config.input.size),

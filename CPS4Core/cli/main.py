@@ -26,6 +26,7 @@ COMMANDS = (
     "evaluate",
     "report",
     "study",
+    "model",
     "demo",
     "info",
     "benchmark",

@@ -21,7 +21,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "inputs", nargs="+", type=Path, metavar="INPUT", help="volumes, DICOM folders, or folders"
     )
     parser.add_argument("--output", "-o", type=Path, required=True, help="folder for the maps")
-    parser.add_argument("--model", "-m", type=Path, required=True, help="model or run folder")
+    parser.add_argument(
+        "--model", "-m", type=Path, help="model or run folder, or the name of an installed model"
+    )
     parser.add_argument(
         "--prompt", action="append", metavar="TEXT", help="a prompt of your own; repeatable"
     )

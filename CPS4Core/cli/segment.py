@@ -33,7 +33,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="folder for CASE.nii.gz, CASE.json, CASE_qc.png and summary.json",
     )
     parser.add_argument(
-        "--model", "-m", type=Path, metavar="DIR", help="model or run folder of cps4 train"
+        "--model",
+        "-m",
+        type=Path,
+        metavar="DIR",
+        help="model or run folder of cps4 train, or the name of an installed model (default: the "
+        "installed one, see cps4 info)",
     )
     parser.add_argument(
         "--format",
@@ -52,9 +57,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--levels",
         choices=("raw", "decoded"),
-        default="raw",
-        help="decoded: name all structures jointly, by one gap-free order along the spine; better "
-        "with few labels, but an error shifts the whole spine (default: raw)",
+        help="decoded: name all structures jointly, by one gap-free order along the spine; raw: "
+        "each voxel's best class (default: the model's own, decoded for preset best and cpu)",
     )
     parser.add_argument("--no-qc", action="store_true", help="no QC pictures")
     parser.add_argument("--overwrite", action="store_true", help="make finished cases again")

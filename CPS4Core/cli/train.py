@@ -11,6 +11,7 @@ from CPS4Core.progress import Progress
 HELP = "train a model on a study: stage 1 (prompts), then stage 2 (segmentation)"
 EXAMPLE = """
 cps4 train my_study --output runs/first --preset best --labelled 5%
+cps4 train my_study --output runs/mine --preset best --from starter
 cps4 train my_study --output runs/teacher --method mean-teacher --labelled 5%
 Run the same command again to go on after an interruption.
 """

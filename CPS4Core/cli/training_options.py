@@ -56,6 +56,14 @@ def add_training_options(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="let pretrained encoders come from the hub; otherwise only local ones are used",
     )
+    parser.add_argument(
+        "--from",
+        dest="initial",
+        type=Path,
+        metavar="MODEL",
+        help="begin with the weights of this model (run folder, model folder or installed name): "
+        "network, and encoders of the same architecture",
+    )
     parser.add_argument("--threads", type=int, help="CPU threads (default: all cores)")
     parser.add_argument("--cache", type=Path, help="folder of the slice cache (default: in STUDY)")
 
@@ -85,4 +93,5 @@ def make_run(args: argparse.Namespace, overrides: list[str], pretrained: Path | 
         precision=choose_precision(find_device(args.device), args.precision),
         cache=args.cache,
         pretrained=pretrained,
+        initial=args.initial,
     )

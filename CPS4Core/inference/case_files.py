@@ -75,8 +75,8 @@ class CaseFiles:
     ) -> None:
         """Write all files; CASE.json, which marks the case as finished, goes first and comes last.
 
-        `made_from` holds the fingerprints `model` and `input` and the `engine`'s name. Raises
-        CPS4Error where the folder cannot be written.
+        `made_from` holds the fingerprints `model` and `input`, the `engine`'s name and the rule for
+        `levels`. Raises CPS4Error where the folder cannot be written.
         """
         from CPS4Core.volumes.writing import write_segmentation, write_volume
 
@@ -106,12 +106,16 @@ class CaseFiles:
                 "case": self.case_id,
                 "seconds": round(seconds, 2),
                 "model": {
+                    "name": info.name,
+                    "data": info.data,
+                    "licence": info.licence,
                     "method": info.method,
                     "encoder_weights": info.encoder_weights,
                     "fingerprint": made_from["model"],
                 },
                 "input": made_from["input"],
                 "engine": made_from["engine"],
+                "levels": made_from["levels"],
                 "files": self.names,
                 "structures": [asdict(s) for s in found.structures],
                 "warnings": found.warnings,

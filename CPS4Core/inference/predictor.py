@@ -9,6 +9,15 @@ import numpy as np
 
 from CPS4Core.errors import CPS4Error
 from CPS4Core.inference.engine import Engine
+from CPS4Core.inference.input_checks import (
+    Doubts,
+    content_doubts,
+    empty_slices,
+    filled_span,
+    turned_doubts,
+    view_warnings,
+    without_empty,
+)
 from CPS4Core.inference.plausibility import sequence_warnings
 from CPS4Core.model_folder import ModelInfo
 from CPS4Core.progress import Progress
@@ -42,7 +51,8 @@ class Segmentation:
     indices: class indices [slices, rows, cols] uint8 on that stack.
     confidence: per class index found, the mean of the winning softmax probability over its voxels.
         It is what the network believes, not calibrated against its errors. With decoded levels
-        that of the name (`DecodedStructure.confidence`).
+        that of the name (`DecodedStructure.confidence`), less for each doubt about the input
+        (CPS4Core.inference.input_checks).
     structures: what was found, in the schema's order.
     warnings: what a person should look at, in sentences.
     """
@@ -58,17 +68,26 @@ class Segmentation:
 LEVELS = ("raw", "decoded")
 
 
+def levels_rule(info: ModelInfo, asked: str | None) -> str:
+    """The rule that was asked for, else the model's own; raises CPS4Error for an unknown one."""
+    if asked is None:
+        # Without an order along the spine there is nothing to decode, and nothing to warn of.
+        return info.config.inference.levels if info.schema.ordered_indices() else "raw"
+    if asked not in LEVELS:
+        raise CPS4Error(f"No levels '{asked}'", cure=f"Known: {', '.join(LEVELS)}")
+    return asked
+
+
 class Predictor:
     """A model and its engine, kept loaded for many volumes.
 
     `levels`: `raw` takes each voxel's best class; `decoded` names all structures of a volume
-    jointly, by the best gap-free order along the column (CPS4Core.levels).
+    jointly, by the best gap-free order along the column (CPS4Core.levels); None takes the model's
+    own rule.
     """
 
-    def __init__(self, info: ModelInfo, engine: Engine, levels: str = "raw"):
-        if levels not in LEVELS:
-            raise CPS4Error(f"No levels '{levels}'", cure=f"Known: {', '.join(LEVELS)}")
-        self.info, self.engine, self.levels = info, engine, levels
+    def __init__(self, info: ModelInfo, engine: Engine, levels: str | None = None):
+        self.info, self.engine, self.levels = info, engine, levels_rule(info, levels)
 
     def predict(self, image: sitk.Image, progress: Progress | None = None) -> Segmentation:
         """Segment a 3D scalar volume of any orientation.
@@ -87,11 +106,13 @@ class Predictor:
             )
         grid = make_grid(stack.array.shape[1:], stack.spacing[1:], self.info.config.input)
         schema, count = self.info.schema, self.info.schema.class_count
-        indices = np.empty(stack.array.shape, np.uint8)
+        empty = empty_slices(stack.array)
+        span = filled_span(empty)
+        indices = np.zeros(stack.array.shape, np.uint8)
         voxels, certainty = np.zeros(count, np.int64), np.zeros(count)
-        working = np.round(working_slices(stack.array, grid) * 255).astype(np.uint8)
-        softmax = self.engine.each(working)
-        decoded = None
+        working = np.round(working_slices(stack.array, grid)[span] * 255).astype(np.uint8)
+        softmax = without_empty(iter(self.engine.each(working)), empty[span])
+        decoded, doubts = None, Doubts([])
         if self.levels == "decoded":
             from CPS4Core.levels import decode_levels  # brings scipy, which raw levels do not need
 
@@ -99,8 +120,14 @@ class Predictor:
             progress.check()
             spacing = (stack.spacing[0], *grid.working_spacing)
             decoded = decode_levels(kept, spacing, schema, content=grid.content)
+            doubts = content_doubts(decoded, working, spacing, schema)
+            progress.check()
+            turned = turned_doubts(
+                self.engine, decoded, working, kept, spacing, schema, grid.content
+            )
+            doubts = Doubts([*turned.warnings, *doubts.warnings])
             softmax = map(_renamed, kept, decoded.labels)
-        for plane, probabilities in zip(indices, softmax, strict=True):
+        for plane, probabilities in zip(indices[span], softmax, strict=True):
             progress.check()
             plane[:], winning = grid.from_working(probabilities)
             if not plane.any():
@@ -111,6 +138,7 @@ class Predictor:
         confidence = {int(i): float(certainty[i] / voxels[i]) for i in np.flatnonzero(voxels)}
         if decoded is not None:
             confidence |= {s.index: s.confidence for s in decoded.structures if voxels[s.index]}
+        confidence = {index: value * doubts.factor for index, value in confidence.items()}
         voxel_mm3 = float(np.prod(stack.spacing))
         structures = [
             FoundStructure(
@@ -131,6 +159,8 @@ class Predictor:
             structures=structures,
             warnings=[
                 *_acquisition_warnings(stack),
+                *view_warnings(empty, len(stack.array[0]) * stack.spacing[1]),
+                *doubts.warnings,
                 *(
                     sequence_warnings(indices, stack.spacing, schema)
                     if decoded is None

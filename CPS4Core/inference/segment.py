@@ -16,7 +16,7 @@ from CPS4Core.inference.case_files import FORMATS, CaseFiles
 from CPS4Core.inference.choose import make_engine
 from CPS4Core.inference.fingerprint import input_fingerprint, model_fingerprint
 from CPS4Core.inference.models import open_model
-from CPS4Core.inference.predictor import Predictor, Segmentation
+from CPS4Core.inference.predictor import Predictor, Segmentation, levels_rule
 from CPS4Core.progress import Progress
 from CPS4Core.volumes.reading import find_inputs, read_volume
 
@@ -35,7 +35,8 @@ class Options:
     engine: str = "auto"
     threads: int | None = None
     overwrite: bool = False
-    levels: str = "raw"
+    levels: str | None = None
+    """`raw`, `decoded` or None for the model's own rule."""
 
 
 @dataclass
@@ -75,10 +76,16 @@ def segment_volumes(
     info = open_model(model)
     if options.maps and not info.has_prompt_maps:
         raise CPS4Error("This model has no prompt maps", path=info.folder, cure="Leave --maps out")
+    if model is None:
+        progress.message(
+            f"Segmenting with the model {info.name}, trained on {info.data} (licence: "
+            f"{info.licence}); another one is given with --model"
+        )
     make_folder(output)  # a folder that cannot be written is known before the work begins
     fingerprint = model_fingerprint(info)
-    if options.levels != "raw":  # other labels from the same weights
-        fingerprint += f"-{options.levels}"
+    levels = levels_rule(info, options.levels)
+    if levels != "raw":  # other labels from the same weights
+        fingerprint += f"-{levels}"
     outcome = Outcome()
     todo: list[tuple[CaseFiles, Path]] = []
     for case_id, path in cases:
@@ -99,7 +106,7 @@ def segment_volumes(
     try:
         if todo:
             engine = make_engine(info, options.device, options.engine, options.threads, progress)
-            predictor = Predictor(info, engine, options.levels)
+            predictor = Predictor(info, engine, levels)
             for files, path in progress.track(todo, "segmenting"):
                 _segment_case(files, path, predictor, fingerprint, outcome, progress)
         if options.maps:
@@ -126,6 +133,7 @@ def _segment_case(
             "model": fingerprint,
             "input": input_fingerprint(path),
             "engine": predictor.engine.name,
+            "levels": predictor.levels,
         }
         found = _predict(path, predictor, progress)
     except Cancelled:

@@ -16,14 +16,15 @@ import numpy as np
 
 from CPS4Core.errors import CPS4Error
 from CPS4Core.files import make_folder, write_json
-from CPS4Core.model_folder import ModelInfo, read_model
+from CPS4Core.inference.models import open_model
+from CPS4Core.model_folder import ModelInfo
 from CPS4Core.progress import Progress
 
 
 def map_volumes(
     inputs: Sequence[Path],
     output: Path,
-    model: Path,
+    model: Path | None,
     prompts: Sequence[str] | None = None,
     classes: str | None = None,
     device: str = "auto",
@@ -45,7 +46,7 @@ def map_volumes(
         torch.set_num_threads(threads)
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
-    info = read_model(model)
+    info = open_model(model)
     found = find_inputs(list(inputs))
     mapper = PromptMapper(info, device, prompts)
     wanted = _chosen(mapper.names, classes)

@@ -23,6 +23,13 @@ from CPS4Core.progress import Progress
 from CPS4Core.training.checkpoint import load_checkpoint, load_into, save_checkpoint
 from CPS4Core.training.logs import MetricsLog
 
+LAST = "last.safetensors"
+
+
+def is_begun(folder: Path) -> bool:
+    """Whether a stage's folder holds a state to go on from."""
+    return (folder / LAST).is_file()
+
 
 class Trainable(Protocol):
     """What the loop needs of a method or of stage 1."""
@@ -72,7 +79,7 @@ class TrainingLoop:
     @property
     def last_file(self) -> Path:
         """The state after the last finished epoch."""
-        return self.folder / "last.safetensors"
+        return self.folder / LAST
 
     @property
     def best_file(self) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,14 +12,24 @@ from CPS4Core.config import Config, config_text
 from CPS4Core.device import Precision
 from CPS4Core.errors import CPS4Error
 from CPS4Core.files import make_folder, read_json, write_json, write_text
+from CPS4Core.inference.models import open_model
 from CPS4Core.methods.method import method_class
 from CPS4Core.model_folder import ModelInfo, read_model
+from CPS4Core.networks.resunet import ResUNet
+from CPS4Core.pretrain.pretraining import PromptPretraining
 from CPS4Core.progress import Progress
 from CPS4Core.schema import LabelSchema
 from CPS4Core.slices.cache import CachedCase, cache_cases, default_cache_folder
 from CPS4Core.slices.phantoms import cache_phantoms
 from CPS4Core.study.folder import Study, case_fingerprint
 from CPS4Core.study.splits import Selection
+from CPS4Core.training.initial import (
+    check_not_held_out,
+    initial_provenance,
+    start_network,
+    start_pretraining,
+    weights_fingerprint,
+)
 from CPS4Core.training.stage1 import run_stage1
 from CPS4Core.training.stage2 import run_stage2
 
@@ -41,6 +52,8 @@ class Run:
     precision: Precision
     cache: Path | None = None
     pretrained: Path | None = None
+    initial: Path | None = None
+    """A model, by folder or installed name, whose weights both stages start from."""
 
     @property
     def schema(self) -> LabelSchema:
@@ -66,6 +79,7 @@ class Run:
             self._provenance(selection),
             progress,
             self._phantoms(progress),
+            start=self._start1(progress),
         )
 
     def stage2(self, progress: Progress) -> ModelInfo:
@@ -92,17 +106,22 @@ class Run:
             self._provenance(selection),
             progress,
             self._phantoms(progress),
+            start=self._start2(progress),
         )
 
     def _begin(self) -> Selection:
         """Choose the cases; refuse a folder that holds a run of another configuration or data."""
         selection = self.study.select(self.labelled, self.order, self.seed)
+        initial = self._initial()
+        if initial is not None:
+            check_not_held_out(initial, self.study, selection)
         described = {
             "seed": self.seed,
             "labelled": list(selection.labelled),
             "unlabelled": list(selection.unlabelled),
             "validation": list(selection.val),
             "config": self.config.model_dump(mode="json"),
+            "initial": weights_fingerprint(initial) if initial else None,
         }
         make_folder(self.folder)
         description = self.folder / "run.json"
@@ -143,8 +162,7 @@ class Run:
     def _pretrained(self, selection: Selection) -> ModelInfo:
         """Stage 1 of another run: it must fit, and must not have seen what is held out here."""
         assert self.pretrained is not None
-        stage1 = self.pretrained / "stage1" / "model"
-        folder = stage1 if stage1.is_dir() else self.pretrained
+        folder = _stage1_of(self.pretrained)
         info = read_model(folder)
         here = self.config
         same = info.config.input == here.input and info.schema.prompts == self.schema.prompts
@@ -161,6 +179,7 @@ class Run:
                 f"The pretrained prompts were trained on held-out cases: {', '.join(held_out)}",
                 path=folder,
             )
+        check_not_held_out(info, self.study, selection)
         return info
 
     def _phantom_provenance(self) -> dict[str, Any]:
@@ -168,6 +187,39 @@ class Run:
 
         options = self.config.phantoms
         return {"recipe": RECIPE, **options.model_dump()} if options.count else {"count": 0}
+
+    def _initial(self) -> ModelInfo | None:
+        return None if self.initial is None else open_model(self.initial)
+
+    def _start1(self, progress: Progress) -> Callable[[PromptPretraining], None] | None:
+        info = self._initial()
+        if info is None:
+            return None
+        return lambda module: start_pretraining(module, self.config, info, progress)
+
+    def _start2(self, progress: Progress) -> Callable[[ResUNet], None] | None:
+        info = self._initial()
+        if info is None:
+            return None
+        return lambda network: start_network(network, self.config, self.schema, info, progress)
+
+    def _before(self) -> dict[str, Any]:
+        """The models that this run builds on, as far as there are any."""
+        found = {}
+        if (initial := self._initial()) is not None:
+            found["initial"] = initial_provenance(initial)
+        if self.pretrained is not None:
+            found["pretrained"] = initial_provenance(read_model(_stage1_of(self.pretrained)))
+        return found
+
+    def _classes(self, selection: Selection) -> dict[str, int]:
+        """How many labelled cases show each structure of the schema: what the model can know."""
+        shown = [case.classes for case in self._cases(selection.labelled, Progress())]
+        return {
+            name: sum(index in s for s in shown)
+            for index, name in enumerate(self.schema.class_names)
+            if index
+        }
 
     def _provenance(self, selection: Selection) -> dict[str, Any]:
         def described(ids: tuple[str, ...], labels: bool) -> list[dict[str, str]]:
@@ -191,7 +243,15 @@ class Run:
             "unlabelled": described(selection.unlabelled, False),
             "validation": described(selection.val, True),
             "phantoms": self._phantom_provenance(),
+            "classes": self._classes(selection),
             "preset": self.config.name,
             "device": self.precision.device.type,
             "precision": str(self.precision.dtype or "fp32").removeprefix("torch."),
+            **self._before(),
         }
+
+
+def _stage1_of(run: Path) -> Path:
+    """The stage 1 in a run's folder, or the model folder itself."""
+    stage1 = run / "stage1" / "model"
+    return stage1 if stage1.is_dir() else run

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from CPS4Core.prompt_maps.integration import prompt_maps
 from CPS4Core.schema import LabelSchema
 from CPS4Core.slices.cache import CachedCase
 from CPS4Core.training.batches import PhantomSlices, SliceBatches
-from CPS4Core.training.loop import Plan, TrainingLoop
+from CPS4Core.training.loop import Plan, TrainingLoop, is_begun
 from CPS4Core.training.partial_labels import shown_classes
 from CPS4Core.training.validation import validate_slices
 
@@ -35,10 +35,16 @@ def run_stage1(
     provenance: dict[str, Any],
     progress: Progress,
     phantoms: Sequence[CachedCase] = (),
+    start: Callable[[PromptPretraining], None] | None = None,
 ) -> ModelInfo:
-    """Train both encoders on labelled slices and phantoms; writes `folder/model` and returns it."""
+    """Train both encoders on labelled slices and phantoms; writes `folder/model` and returns it.
+
+    `start` gives them their first weights where these are not to be the configuration's.
+    """
     torch.manual_seed(seed)
     module = make_pretraining(config, schema).to(precision.device)
+    if start is not None and not is_begun(folder):
+        start(module)
     options = config.stage1
     optimiser = torch.optim.Adam(module.trained(), lr=options.learning_rate)
     phantom_slices = PhantomSlices(phantoms, config.phantoms, labelled, schema)
@@ -82,7 +88,7 @@ def run_stage1(
         config=config,
         schema=schema,
         method="pretrained-prompts",
-        encoder_weights=encoder_weights(config),
+        encoder_weights=encoder_weights(config, provenance),
         provenance=provenance,
         metrics={"stage1": {"epoch": best["epoch"], "validation": best["validation"]}},
     )
@@ -98,15 +104,17 @@ def make_pretraining(config: Config, schema: LabelSchema) -> PromptPretraining:
     return PromptPretraining(attention, text, schema, config.stage1)
 
 
-def encoder_weights(config: Config) -> str:
+def encoder_weights(config: Config, provenance: dict[str, Any]) -> str:
     """Which weights the encoders start from, for results and reports."""
+    initial = provenance.get("initial")
+    before = f"; then from the model {initial['name']}" if initial else ""
     vision, text = config.vision_language.vision, config.vision_language.text
     pretrained = vision.kind == "timm" and vision.pretrained
     first = f"pretrained {Path(vision.name).name}" if pretrained else "random weights"
     second = (
         f"pretrained {Path(text.name).name}" if text.kind == "transformers" else "random weights"
     )
-    return f"vision: {vision.kind}, {first}; text: {text.kind}, {second}"
+    return f"vision: {vision.kind}, {first}; text: {text.kind}, {second}{before}"
 
 
 def _schedule(config: Config, optimiser: torch.optim.Optimizer) -> Any:

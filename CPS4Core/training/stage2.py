@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from CPS4Core.model_folder import (
     save_tensors,
     write_description,
 )
+from CPS4Core.networks.resunet import ResUNet
 from CPS4Core.progress import Progress
 from CPS4Core.prompt_maps.integration import prompt_maps
 from CPS4Core.prompt_maps.model import load_prompt_attention, trained_classes, trained_vectors
@@ -28,7 +29,7 @@ from CPS4Core.schema import LabelSchema
 from CPS4Core.slices.cache import CachedCase
 from CPS4Core.training.batches import CaseMaps, PhantomSlices, SliceBatches
 from CPS4Core.training.decoded_labels import DecodedLabels
-from CPS4Core.training.loop import Plan, TrainingLoop
+from CPS4Core.training.loop import Plan, TrainingLoop, is_begun
 from CPS4Core.training.validation import validate_slices
 
 
@@ -46,10 +47,12 @@ def run_stage2(
     provenance: dict[str, Any],
     progress: Progress,
     phantoms: Sequence[CachedCase] = (),
+    start: Callable[[ResUNet], None] | None = None,
 ) -> ModelInfo:
     """Train the configured method; writes `model_folder` and returns what it is.
 
-    `pretrained` is stage 1's model, needed by methods that use prompt maps.
+    `pretrained` is stage 1's model, needed by methods that use prompt maps. `start` gives the
+    network its first weights where these are not to be random.
     """
     cls, options = method_class(config.stage2.method), config.stage2
     if cls.needs_unlabelled and not unlabelled:
@@ -65,6 +68,8 @@ def run_stage2(
         maps = case_maps(pretrained, config, unlabelled, precision.device, progress)
     torch.manual_seed(seed)
     network = make_network(config, schema).to(precision.device)
+    if start is not None and not is_begun(folder):
+        start(network)
     network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     method = cls(network, schema, options)
     decoded = None

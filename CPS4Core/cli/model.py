@@ -54,10 +54,37 @@ def configure(parser: argparse.ArgumentParser) -> None:
     export.add_argument("--without-maps", action="store_true", help="no prompt maps at all")
     export.add_argument("--limit", type=float, metavar="MB", help="refuse a larger model")
 
+    card = _action(
+        actions, "card", "measure a model on held-out cases and write README.md into its folder"
+    )
+    card.add_argument("model", type=Path, metavar="MODEL", help="model folder or run folder")
+    card.add_argument(
+        "study", type=Path, metavar="STUDY", help="study with held-out labelled cases"
+    )
+    card.add_argument(
+        "--output",
+        "-o",
+        type=Path,
+        required=True,
+        metavar="DIR",
+        help="folder for changed copies, predictions and scores",
+    )
+    card.add_argument("--split", choices=("test", "val"), default="test")
+    card.add_argument(
+        "--no-anchor", type=Path, metavar="VOLUME", help="a scan without sacrum and L5/S"
+    )
+    card.add_argument(
+        "--phantoms", type=int, default=6, metavar="N", help="with hidden sacrum (%(default)s)"
+    )
+    card.add_argument("--levels", choices=("raw", "decoded"), help="default: the model's own")
+    card.add_argument("--device", default="auto", help="auto, cpu, cuda (default: auto)")
+    card.add_argument("--engine", choices=("auto", "torch", "openvino"), default="auto")
+    card.add_argument("--threads", type=int, metavar="N", help="CPU threads (default: all cores)")
+
 
 def run(args: argparse.Namespace, progress: Progress) -> int:
     """Do the chosen action."""
-    return {"export": _export}[args.action](args, progress)
+    return {"export": _export, "card": _card}[args.action](args, progress)
 
 
 def _export(args: argparse.Namespace, progress: Progress) -> int:
@@ -76,6 +103,27 @@ def _export(args: argparse.Namespace, progress: Progress) -> int:
         progress=progress,
     )
     progress.message(f"Wrote {made.info.folder}, {made.size / MEGABYTE:.1f} MB")
+    return 0
+
+
+def _card(args: argparse.Namespace, progress: Progress) -> int:
+    from CPS4Core.inference.models import open_model
+    from CPS4Core.model_card.card import CardOptions, write_card
+    from CPS4Core.study.folder import Study
+
+    options = CardOptions(
+        split=args.split,
+        phantoms=args.phantoms,
+        no_anchor=args.no_anchor,
+        device=args.device,
+        engine=args.engine,
+        threads=args.threads,
+        levels=args.levels,
+    )
+    path = write_card(
+        open_model(args.model), Study.open(args.study), args.output, options, progress
+    )
+    progress.message(f"Wrote {path}")
     return 0
 
 

@@ -37,7 +37,9 @@ def check_not_held_out(info: ModelInfo, study: Study, selection: Selection) -> N
     best epoch have been chosen. Images are compared by content, so that another name hides nothing.
     Raises CPS4Error naming this study's cases.
     """
-    taught, chosen = (set(_images(info.provenance, part)) for part in ("labelled", "validation"))
+    taught, chosen = (
+        set(seen_images(info.provenance, part)) for part in ("labelled", "validation")
+    )
 
     def among(cases: tuple[str, ...], seen: set[str]) -> list[str]:
         return [c for c in cases if case_fingerprint(study.cases[c].image) in seen]
@@ -182,10 +184,10 @@ def _by_name(schema: LabelSchema) -> dict[str, int]:
     return {"": 0} | {s.name.lower(): i for i, s in enumerate(schema.structures, start=1)}
 
 
-def _images(provenance: Mapping[str, Any], part: str) -> Iterator[str]:
+def seen_images(provenance: Mapping[str, Any], part: str) -> Iterator[str]:
     """Fingerprints of a part's images, of the models before too."""
     for case in provenance.get(part, []):
         yield case["image"]
     for before in ("pretrained", "initial"):
         if provenance.get(before):
-            yield from _images(provenance[before], part)
+            yield from seen_images(provenance[before], part)

@@ -4,21 +4,21 @@ Signs of one structure, all of them larger the surer:
 
 formula     the confidence without a calibration: with decoded levels that of the decoding (from
             the margin to the next best order), with raw levels the posterior
-posterior   mean probability that the network itself gives the structure's name, over its voxels
 case        mean posterior of all levels of the volume: a shifted spine is doubtful as a whole
 anchored    1 where the sacrum or its disc is seen, from which levels are counted, else 0
 room        how much of the image lies below the lowest level but the sacrum, 1 for ROOM_MM and
             more: where it ends there, some other level may have been taken for the lowest
+posterior   mean probability that the network itself gives the structure's name, over its voxels
 margin      log(1 + margin to the best order that has another level here)
 evidence    mean probability of the structure's tissue in the column
 weakest     the smallest margin among the levels that were seen, as log(1 + margin)
 
-The signs from the margin on come with decoded levels only.
+The signs from the posterior on come with decoded levels only.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -36,6 +36,12 @@ ROOM_MM = 100.0
 
 SEEN = 0.25
 """Evidence from which a structure of a decoded order counts as seen."""
+
+UNSURE = 0.5
+"""Calibrated confidence below which a level is called uncertain."""
+
+UNCERTAIN = "Level uncertain: "
+"""How such a warning begins, the decoding's too."""
 
 RAW_SIGNS = ("formula", "case", "anchored", "room")
 DECODED_SIGNS = (*RAW_SIGNS, "posterior", "margin", "evidence", "weakest")
@@ -103,6 +109,31 @@ def case_signs(levels: Mapping[int, Signs]) -> Signs:
     first = next(iter(levels.values()))
     shared = {name: first[name] for name in SHARED_SIGNS if name in first}
     return {"formula": min(signs["formula"] for signs in levels.values()), **shared}
+
+
+def calibrated_warnings(
+    warnings: Sequence[str],
+    levels: Mapping[int, float],
+    of_all: float,
+    schema: LabelSchema,
+) -> list[str]:
+    """Warnings with what is doubtful by calibrated confidences, in place of what is by formula.
+
+    levels: confidence by class index; of_all: that all of them are right.
+    """
+    kept = [text for text in warnings if not text.startswith(UNCERTAIN)]
+    if not levels:
+        return kept
+    unsure = [
+        schema.structures[i - 1].name
+        for i in schema.ordered_indices()
+        if levels.get(i, 1.0) < UNSURE
+    ]
+    if unsure:
+        kept.append(f"{UNCERTAIN}{', '.join(unsure)}")
+    elif of_all < UNSURE:
+        kept.append(f"{UNCERTAIN}all of them are right with a probability of {of_all:.0%}")
+    return kept
 
 
 def room_below(indices: np.ndarray, row_mm: float, schema: LabelSchema) -> float:

@@ -9,7 +9,13 @@ import numpy as np
 
 from CPS4Core.errors import CPS4Error
 from CPS4Core.inference.calibration import Calibration, level_confidence, read_calibration
-from CPS4Core.inference.confidence import Signs, level_signs, mean_posterior, room_below
+from CPS4Core.inference.confidence import (
+    Signs,
+    calibrated_warnings,
+    level_signs,
+    mean_posterior,
+    room_below,
+)
 from CPS4Core.inference.engine import Engine
 from CPS4Core.inference.plausibility import sequence_warnings
 from CPS4Core.inference.uncertainty import add_level_doubt, tissue_doubt, tissues
@@ -155,6 +161,13 @@ class Predictor:
         confidence |= of_levels
         if self.uncertainty:
             add_level_doubt(doubt, indices, confidence)
+        warnings = (
+            sequence_warnings(indices, stack.spacing, schema)
+            if decoded is None
+            else decoded.warnings
+        )
+        if self.calibration is not None:
+            warnings = calibrated_warnings(warnings, of_levels, of_all, schema)
         voxel_mm3 = float(np.prod(stack.spacing))
         structures = [
             FoundStructure(
@@ -173,14 +186,7 @@ class Predictor:
             indices=indices,
             confidence=confidence,
             structures=structures,
-            warnings=[
-                *_acquisition_warnings(stack),
-                *(
-                    sequence_warnings(indices, stack.spacing, schema)
-                    if decoded is None
-                    else decoded.warnings
-                ),
-            ],
+            warnings=[*_acquisition_warnings(stack), *warnings],
             levels_confidence=of_all,
             signs=signs,
             calibrated=self.calibration is not None,

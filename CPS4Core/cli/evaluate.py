@@ -26,7 +26,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
         type=Path,
         required=True,
         metavar="DIR",
-        help="folder for metrics.json, summary.csv, cases.csv and classes.csv",
+        help="folder for metrics.json, summary.csv, cases.csv and classes.csv; where predictions "
+        "have confidences (CASE.json) also reliability.png and reliability.csv",
     )
     parser.add_argument(
         "--schema",

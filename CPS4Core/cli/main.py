@@ -22,6 +22,7 @@ COMMANDS = (
     "train",
     "pretrain",
     "maps",
+    "calibrate",
     "segment",
     "evaluate",
     "report",

@@ -60,6 +60,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="decoded: name all structures jointly, by one gap-free order along the spine; raw: "
         "each voxel's best class (default: the model's own, decoded for preset best and cpu)",
     )
+    parser.add_argument(
+        "--uncertainty",
+        action="store_true",
+        help="also DIR/uncertainty/CASE: how doubtful each voxel's label is, 8-bit (255 is 1)",
+    )
     parser.add_argument("--no-qc", action="store_true", help="no QC pictures")
     parser.add_argument("--overwrite", action="store_true", help="make finished cases again")
     parser.add_argument(
@@ -88,5 +93,6 @@ def run(args: argparse.Namespace, progress: Progress) -> int:
         threads=args.threads,
         overwrite=args.overwrite,
         levels=args.levels,
+        uncertainty=args.uncertainty,
     )
     return segment_volumes(args.inputs, args.output, args.model, options, progress).exit_code

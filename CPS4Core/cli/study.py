@@ -1,4 +1,4 @@
-"""`cps4 study`: check, import, split, show and export studies."""
+"""`cps4 study`: check, import, split, show, make and export studies."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from CPS4Core.study.importers import Collection
     from CPS4Core.study.problem import Problem
 
-HELP = "check, import, split, show or export a study folder"
+HELP = "check, import, split, show, make (of phantoms) or export a study folder"
 EXAMPLE = """cps4 study import MRSpineSeg --format mrspineseg --output studies/spine
 cps4 study check studies/spine
 cps4 study split studies/spine --val 10% --test 20%
@@ -32,6 +32,8 @@ cps4 study import scans --format flat --masks masks --schema mrspineseg --output
 cps4 study split studies/spine --val 5 --test 10 --ratios 5 10 25 50 --force""",
     "show": """cps4 study show studies/spine
 cps4 study show studies/spine --labelled 5% --order 0""",
+    "phantom": """cps4 study phantom studies/phantoms --labelled 4 --unlabelled 8
+cps4 study phantom studies/hidden --labelled 1 --unlabelled 0 --val 0 --test 12 --sacrum hidden""",
     "export": """cps4 study export studies/spine --output nnUNet_raw --labelled 25% --number 501""",
 }
 
@@ -88,6 +90,24 @@ def configure(parser: argparse.ArgumentParser) -> None:
     show.add_argument("--headers-only", action="store_true", help="do not read the label maps")
     _add_channel(show)
 
+    made = _action(actions, "phantom", "make a study of phantoms: synthetic spines, exact labels")
+    for part, count in (("labelled", 4), ("unlabelled", 8), ("val", 2), ("test", 3)):
+        made.add_argument(
+            f"--{part}", type=int, default=count, metavar="N", help="cases (%(default)s)"
+        )
+    made.add_argument("--size", type=int, default=512, help="rows and columns (%(default)s)")
+    made.add_argument("--seed", type=int, default=0)
+    made.add_argument(
+        "--schema", default="mrspineseg", metavar="NAME|FILE", help="label schema (%(default)s)"
+    )
+    made.add_argument(
+        "--sacrum",
+        choices=("any", "visible", "hidden"),
+        default="any",
+        help="hidden: neither sacrum nor L5/S in view, so that levels cannot be counted "
+        "(any: hidden in 15 %%)",
+    )
+
     export = _action(actions, "export", "write a data set that nnU-Net v2 accepts as it is")
     export.add_argument("--output", required=True, type=Path, metavar="DIR")
     export.add_argument("--number", type=int, default=501, help="data set number (%(default)s)")
@@ -102,6 +122,7 @@ def run(args: argparse.Namespace, progress: Progress) -> int:
         "import": _import,
         "split": _split,
         "show": _show,
+        "phantom": _phantom,
         "export": _export,
     }
     return actions[args.action](args, progress)
@@ -225,6 +246,33 @@ def _show(args: argparse.Namespace, progress: Progress) -> int:
         f"{as_table(rows)}\n\n{len(study.cases)} cases, {len(study.labelled)} with a label; "
         f"schema '{study.schema.name}' with {len(study.schema.structures)} structures; "
         f"splits: {splits}",
+    )
+    return 0
+
+
+def _phantom(args: argparse.Namespace, progress: Progress) -> int:
+    from CPS4Core.phantom import write_phantom_study
+    from CPS4Core.study.importers import read_schema
+
+    write_phantom_study(
+        args.study,
+        args.labelled,
+        args.unlabelled,
+        args.val,
+        args.test,
+        args.size,
+        args.seed,
+        progress,
+        schema=read_schema(args.schema),
+        sacrum_visible={"any": None, "visible": True, "hidden": False}[args.sacrum],
+    )
+    total = args.labelled + args.unlabelled + args.val + args.test
+    _say(
+        args,
+        progress,
+        {"event": "result", "folder": str(args.study), "cases": total},
+        f"{total} phantoms in {args.study}. Next: cps4 segment {args.study / 'imagesTr'} ..., then "
+        f"cps4 evaluate PREDICTIONS {args.study} --split test",
     )
     return 0
 

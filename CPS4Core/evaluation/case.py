@@ -21,10 +21,11 @@ from CPS4Core.evaluation.levels import (
     level_accuracy,
     merged_dice,
     named_as,
+    right_levels,
 )
 from CPS4Core.evaluation.overlap import mean_over_classes, overlap_of, slice_confusions
 from CPS4Core.evaluation.per_slice import per_slice_overlap
-from CPS4Core.schema import LabelSchema
+from CPS4Core.schema import IGNORE_INDEX, LabelSchema
 
 RARE_LEVELS = ("T9", "T10", "T9/T10", "T10/T11")
 """Levels at the upper edge of a lumbar view, few and small enough to shift a mean by points."""
@@ -64,7 +65,8 @@ class CaseScores:
     measures: {name: value} of the whole case, NaN where undefined.
     classes: {class index: {name: value}} of the classes that truth or prediction has; besides the
         measures `outcome` (found, missed, spurious), `true_voxels`, `predicted_voxels`,
-        `named_as` (the label predicted most inside the structure) and `identified`.
+        `named_as` (the label predicted most inside the structure), `identified`, and `right`
+        (whether what is predicted so is it, see `right_levels`).
     """
 
     case: str
@@ -107,7 +109,8 @@ def evaluate_case(
     settings = settings or Settings()
     confusions = slice_confusions(prediction, truth, schema.class_count)
     confusion = confusions.sum(axis=0)
-    classes = _class_scores(confusion, schema, settings)
+    ignored = _counts(prediction[truth == IGNORE_INDEX], schema.class_count)
+    classes = _class_scores(confusion, ignored, schema, settings)
     if settings.distances:
         for index, values in class_distances(
             prediction, truth, spacing, settings.tolerances
@@ -127,10 +130,17 @@ def evaluate_case(
     return CaseScores(case, measures, classes, len(truth), tuple(float(mm) for mm in spacing))
 
 
+def _counts(predicted: np.ndarray, class_count: int) -> np.ndarray:
+    """Voxels [K] by class index; predicted ignored voxels are background."""
+    counts = np.bincount(predicted, minlength=IGNORE_INDEX + 1)[:class_count]
+    return np.asarray(counts)
+
+
 def _class_scores(
-    confusion: np.ndarray, schema: LabelSchema, settings: Settings
+    confusion: np.ndarray, ignored: np.ndarray, schema: LabelSchema, settings: Settings
 ) -> dict[int, dict[str, Any]]:
     overlap = overlap_of(confusion)
+    right = right_levels(confusion, ignored, settings.least_share)
     identified = identified_levels(confusion, schema, settings.least_share)
     true, predicted = confusion.sum(axis=1), confusion.sum(axis=0)
     return {
@@ -142,6 +152,7 @@ def _class_scores(
             "iou": overlap["iou"][i],
             "identified": identified.get(i),
             "named_as": schema.class_names[named_as(confusion, i)] if true[i] else None,
+            "right": right.get(i),
         }
         for i in overlap["dice"]
     }
@@ -166,6 +177,9 @@ def _level_measures(
         values["level_identification" + suffix] = mean_over_classes(found)
     rate = values["level_identification"]
     values["every_level_right"] = float("nan") if np.isnan(rate) else float(rate == 1)
+    named = [classes[i]["right"] for i in schema.ordered_indices() if i in classes]
+    judged = [right for right in named if right is not None]
+    values["every_name_right"] = float(all(judged)) if judged else float("nan")
     shift = best_shift(confusion, schema)
     values["dice_best_shift"], values["best_shift"] = shift.dice, float(shift.levels)
     return values

@@ -16,6 +16,7 @@ import numpy as np
 
 from CPS4Core.errors import CPS4Error
 from CPS4Core.evaluation.case import CaseScores, Settings, evaluate_case
+from CPS4Core.evaluation.confidences import add_confidences, read_confidences
 from CPS4Core.evaluation.matching import Pair
 from CPS4Core.progress import Progress
 from CPS4Core.schema import LabelSchema
@@ -119,6 +120,10 @@ def score_pair(
     except (CPS4Error, OSError, RuntimeError, ValueError, MemoryError) as error:
         failure = _without_path(error)
     scores = evaluate_case(pair.case, prediction, truth, stack.spacing, schema, settings)
+    if failure is None and pair.prediction is not None:
+        given = read_confidences(pair.prediction)
+        if given is not None:
+            add_confidences(scores, given, schema.class_names)
     return pair.case, scores, failure
 
 

@@ -48,6 +48,33 @@ def identified_levels(
     return found
 
 
+def right_levels(
+    confusion: np.ndarray, ignored: np.ndarray, least_share: float = LEAST_SHARE
+) -> dict[int, bool | None]:
+    """Whether each predicted structure is there and has the right name, by class index.
+
+    It is right where, of all true structures inside it, the one of its own name covers the most
+    voxels (alone, no draw) and at least `least_share` of it; where nothing true is, it is wrong.
+    None where most of it lies in the ignored region, which says nothing about it.
+
+    Parameters: confusion [K, K] by (true, predicted) class, ignored voxels left out; ignored [K]
+    counts those by predicted class.
+    """
+    right: dict[int, bool | None] = {}
+    for index in range(1, len(confusion)):
+        column = confusion[:, index]
+        if column.sum() + ignored[index] == 0:
+            continue
+        others = np.delete(column, [0, index])
+        own = column[index]
+        right[index] = (
+            None
+            if ignored[index] > column.sum()
+            else bool(own >= least_share * column.sum() and own > 0 and own > others.max(initial=0))
+        )
+    return right
+
+
 def named_as(confusion: np.ndarray, index: int) -> int:
     """The foreground class predicted most inside a true class; 0 where none is."""
     row = confusion[index].copy()

@@ -13,6 +13,7 @@ from typing import Any
 
 from CPS4Core import __version__
 from CPS4Core.evaluation.aggregate import summarise, summarise_classes
+from CPS4Core.evaluation.confidences import reliability_of
 from CPS4Core.evaluation.distances import IN_PLANE
 from CPS4Core.evaluation.folder import Evaluation
 from CPS4Core.files import make_folder, write_json, write_text
@@ -31,6 +32,8 @@ def write_results(
 ) -> dict[str, Any]:
     """Write metrics.json, summary.csv, cases.csv and classes.csv; returns the JSON content.
 
+    Where predictions have confidences also reliability.csv (its bins) and reliability.png.
+
     `extra` joins the settings in metrics.json (such as the split's name). Each file is complete or
     untouched. Raises CPS4Error where `output` cannot be written.
     """
@@ -39,6 +42,15 @@ def write_results(
     write_text(output / "summary.csv", _csv(_summary_rows(content)))
     write_text(output / "cases.csv", _csv(_case_rows(evaluation)))
     write_text(output / "classes.csv", _csv(_class_rows(evaluation)))
+    diagram, bins = output / "reliability.png", output / "reliability.csv"
+    if content["reliability"]:
+        from CPS4Core.report.reliability_picture import write_reliability_picture
+
+        write_text(bins, _csv(_reliability_rows(content)))
+        write_reliability_picture(content["reliability"], diagram)
+    else:  # of an evaluation made here before
+        diagram.unlink(missing_ok=True)
+        bins.unlink(missing_ok=True)
     write_json(output / "metrics.json", content)
     return content
 
@@ -57,6 +69,7 @@ def results(evaluation: Evaluation, extra: Mapping[str, Any] | None = None) -> d
             "left_out": evaluation.left_out,
             "summary": summarise(evaluation.scores),
             "classes": summarise_classes(evaluation.scores, evaluation.schema, evaluation.settings),
+            "reliability": {n: r.to_dict() for n, r in reliability_of(evaluation.scores).items()},
             "cases": {
                 s.case: {
                     "slices": s.slices,
@@ -103,8 +116,29 @@ def text_table(content: Mapping[str, Any]) -> str:
         for name, row in content["classes"].items()
     ]
     text += _aligned([head, *rows])
+    if content["reliability"]:
+        text += "\n\n" + _reliability_table(content["reliability"])
     rare = ", ".join(content["settings"]["rare"])
     return text + (f"\n\n'no rare' leaves out {rare}." if rare else "") + "\n"
+
+
+def _reliability_table(content: Mapping[str, Any]) -> str:
+    head = ["confidence", "count", "mean", "right", "ECE", "Brier", "AUC"]
+    rows = [
+        [
+            {"structures": "of a level's name", "cases": "of all names of a case"}[name],
+            str(part["count"]),
+            *(_number(part[key]) for key in ("confidence", "right", "ece", "brier", "auc")),
+        ]
+        for name, part in content.items()
+    ]
+    return _aligned([head, *rows])
+
+
+def _reliability_rows(content: Mapping[str, Any]) -> list[dict[str, Any]]:
+    return [
+        {"of": name, **row} for name, part in content["reliability"].items() for row in part["bins"]
+    ]
 
 
 def _label(measure: str) -> str:

@@ -3,11 +3,14 @@
 OUTPUT/CASE.nii.gz       the label map in the input's own geometry (or .nrrd, .mha)
 OUTPUT/CASE.seg.nrrd     the same as a segmentation with names and colours, where asked for
 OUTPUT/CASE_qc.png       slices with labels and confidences
+OUTPUT/uncertainty/CASE.nii.gz  how doubtful each label is (8-bit, 0..255 stands for 0..1), where
+                         asked for; see CPS4Core.inference.uncertainty
 OUTPUT/CASE.json         structures, confidences, warnings; written last: the case is finished
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -18,6 +21,8 @@ from CPS4Core.inference.predictor import Segmentation
 from CPS4Core.model_folder import ModelInfo
 
 FORMATS = ("nii.gz", "nrrd", "mha")
+UNCERTAINTY = "uncertainty"
+"""Folder of the uncertainty maps, apart from the label maps, so that those can be evaluated."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +37,7 @@ class CaseFiles:
     file_format: str = "nii.gz"
     segmentation: bool = False
     qc: bool = True
+    uncertainty: bool = False
 
     @property
     def summary(self) -> Path:
@@ -46,22 +52,29 @@ class CaseFiles:
             names.append(f"{self.case_id}.seg.nrrd")
         if self.qc:
             names.append(f"{self.case_id}_qc.png")
+        if self.uncertainty:
+            names.append(f"{UNCERTAINTY}/{self.case_id}.{self.file_format}")
         return names
 
-    def is_finished(self, model: str, source: Path) -> bool:
+    def is_finished(self, model: str, source: Path, calibration: str | None = None) -> bool:
         """Whether all files are there, made from this input by the model with this fingerprint.
 
-        Raises CPS4Error where the case was made from something else: that is for the user to
-        decide. Files that are asked for now and were not before make a case unfinished.
+        `calibration` is the fingerprint of the model's calibration, None without one. Raises
+        CPS4Error where the case was made from something else: that is for the user to decide.
+        Files that are asked for now and were not before make a case unfinished.
         """
         if not self.summary.is_file():
             return False
         try:
             content = read_json(self.summary, "description of the case")
-            before = {"model": content["model"]["fingerprint"], "input": content["input"]}
+            before = {
+                "model": content["model"]["fingerprint"],
+                "calibration": content["model"].get("calibration"),
+                "input": content["input"],
+            }
         except (CPS4Error, KeyError, TypeError):
             return False
-        now = {"model": model, "input": input_fingerprint(source)}
+        now = {"model": model, "calibration": calibration, "input": input_fingerprint(source)}
         changed = [what for what in now if before[what] != now[what]]
         if changed:
             raise CPS4Error(
@@ -71,12 +84,17 @@ class CaseFiles:
         return all((self.output / name).is_file() for name in self.names)
 
     def write(
-        self, found: Segmentation, info: ModelInfo, made_from: dict[str, str], seconds: float
+        self,
+        found: Segmentation,
+        info: ModelInfo,
+        made_from: Mapping[str, str | None],
+        seconds: float,
     ) -> None:
         """Write all files; CASE.json, which marks the case as finished, goes first and comes last.
 
-        `made_from` holds the fingerprints `model` and `input`, the `engine`'s name and the rule for
-        `levels`. Raises CPS4Error where the folder cannot be written.
+        `made_from` holds the fingerprints `model`, `calibration` (None without one) and `input`,
+        the `engine`'s name and the rule for `levels`. Raises CPS4Error where the folder cannot be
+        written.
         """
         from CPS4Core.volumes.writing import write_segmentation, write_volume
 
@@ -88,6 +106,9 @@ class CaseFiles:
         if self.segmentation:
             path = self.output / f"{self.case_id}.seg.nrrd"
             write_segmentation(found.label, path, info.schema)
+        if self.uncertainty and found.uncertainty is not None:
+            path = self.output / UNCERTAINTY / f"{self.case_id}.{self.file_format}"
+            write_volume(found.stack.restore(found.uncertainty), path)
         if self.qc:
             from CPS4Core.report.qc_picture import qc_picture
 
@@ -99,6 +120,7 @@ class CaseFiles:
                 self.output / f"{self.case_id}_qc.png",
                 found.confidence,
                 self.case_id,
+                found.uncertainty,
             )
         write_json(
             self.summary,
@@ -112,11 +134,14 @@ class CaseFiles:
                     "method": info.method,
                     "encoder_weights": info.encoder_weights,
                     "fingerprint": made_from["model"],
+                    "calibration": made_from["calibration"],
                 },
                 "input": made_from["input"],
                 "engine": made_from["engine"],
                 "levels": made_from["levels"],
                 "files": self.names,
+                "confidence": round(found.levels_confidence, 4),
+                "calibrated": found.calibrated,
                 "structures": [asdict(s) for s in found.structures],
                 "warnings": found.warnings,
             },

@@ -10,7 +10,8 @@ import SimpleITK as sitk
 
 from CPS4Core.schema import LabelSchema
 
-ANCHOR_ORDERS = (0, 1)
+SACRUM_ORDER = 0
+ANCHOR_ORDERS = (SACRUM_ORDER, 1)
 """Places along the spine (the schema's `order`) from which levels are counted: S and L5/S."""
 
 FINEST_MM = 1.0

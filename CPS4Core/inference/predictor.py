@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from CPS4Core.errors import CPS4Error
+from CPS4Core.inference.calibration import Calibration, level_confidence, read_calibration
+from CPS4Core.inference.confidence import (
+    Signs,
+    calibrated_warnings,
+    level_signs,
+    mean_posterior,
+    room_below,
+)
 from CPS4Core.inference.engine import Engine
 from CPS4Core.inference.input_checks import (
     Doubts,
@@ -19,6 +27,7 @@ from CPS4Core.inference.input_checks import (
     without_empty,
 )
 from CPS4Core.inference.plausibility import sequence_warnings
+from CPS4Core.inference.uncertainty import add_level_doubt, tissue_doubt, tissues
 from CPS4Core.model_folder import ModelInfo
 from CPS4Core.progress import Progress
 from CPS4Core.slices.grid import make_grid, working_slices
@@ -49,12 +58,20 @@ class Segmentation:
     label: label map in the input's own geometry, in the schema's values.
     stack: the input as a sagittal stack.
     indices: class indices [slices, rows, cols] uint8 on that stack.
-    confidence: per class index found, the mean of the winning softmax probability over its voxels.
-        It is what the network believes, not calibrated against its errors. With decoded levels
-        that of the name (`DecodedStructure.confidence`), less for each doubt about the input
-        (CPS4Core.inference.input_checks).
+    confidence: per class index found. With a calibration the probability that the structure is
+        there and has the right name. Without one, by formula: the mean of the winning softmax
+        probability over its voxels, which is what the network believes, not calibrated against its
+        errors; with decoded levels that of the name (`DecodedStructure.confidence`). Less for each
+        doubt about the input (CPS4Core.inference.input_checks).
     structures: what was found, in the schema's order.
     warnings: what a person should look at, in sentences.
+    levels_confidence: that all levels found in the volume have the right name; the smallest of
+        their confidences where there is no calibration.
+    signs: per class index of a level, what its confidence follows from (CPS4Core.inference.
+        confidence).
+    calibrated: whether the confidences are calibrated.
+    uncertainty: [slices, rows, cols] uint8, 0..255 stands for 0..1, where it was asked for
+        (CPS4Core.inference.uncertainty).
     """
 
     label: sitk.Image
@@ -63,6 +80,10 @@ class Segmentation:
     confidence: dict[int, float]
     structures: list[FoundStructure]
     warnings: list[str]
+    levels_confidence: float = 0.0
+    signs: dict[int, Signs] = field(default_factory=dict)
+    calibrated: bool = False
+    uncertainty: np.ndarray | None = None
 
 
 LEVELS = ("raw", "decoded")
@@ -83,11 +104,23 @@ class Predictor:
 
     `levels`: `raw` takes each voxel's best class; `decoded` names all structures of a volume
     jointly, by the best gap-free order along the column (CPS4Core.levels); None takes the model's
-    own rule.
+    own rule. `uncertainty` asks for the map of it. The calibration in the model folder is used
+    where there is one, unless `calibrated` is false.
     """
 
-    def __init__(self, info: ModelInfo, engine: Engine, levels: str | None = None):
+    def __init__(
+        self,
+        info: ModelInfo,
+        engine: Engine,
+        levels: str | None = None,
+        uncertainty: bool = False,
+        calibrated: bool = True,
+    ):
         self.info, self.engine, self.levels = info, engine, levels_rule(info, levels)
+        self.uncertainty = uncertainty
+        self.calibration: Calibration | None = (
+            read_calibration(info, self.levels) if calibrated else None
+        )
 
     def predict(self, image: sitk.Image, progress: Progress | None = None) -> Segmentation:
         """Segment a 3D scalar volume of any orientation.
@@ -127,8 +160,16 @@ class Predictor:
             )
             doubts = Doubts([*turned.warnings, *doubts.warnings])
             softmax = map(_renamed, kept, decoded.labels)
-        for plane, probabilities in zip(indices[span], softmax, strict=True):
+        doubt = np.zeros(indices.shape if self.uncertainty else 0, np.uint8)
+        tissue = tissues(schema)
+        for number, (plane, probabilities) in enumerate(zip(indices[span], softmax, strict=True)):
             progress.check()
+            if self.uncertainty:
+                if decoded is None:
+                    seen, labels = probabilities, probabilities.argmax(axis=0)
+                else:
+                    seen, labels = kept[number], decoded.labels[number]
+                doubt[span][number] = tissue_doubt(seen, labels, tissue, grid)
             plane[:], winning = grid.from_working(probabilities)
             if not plane.any():
                 continue
@@ -136,9 +177,24 @@ class Predictor:
             voxels += np.bincount(plane[found], minlength=count)
             certainty += np.bincount(plane[found], winning[found], minlength=count)
         confidence = {int(i): float(certainty[i] / voxels[i]) for i in np.flatnonzero(voxels)}
+        posterior = confidence
         if decoded is not None:
-            confidence |= {s.index: s.confidence for s in decoded.structures if voxels[s.index]}
+            given = mean_posterior(kept, decoded.labels)
+            posterior = {i: given.get(i, 0.0) for i in confidence}
+        room = room_below(indices, stack.spacing[1], schema)
+        signs = level_signs(posterior, decoded, schema, room)
+        of_levels, of_all = level_confidence(signs, self.calibration)
+        confidence |= of_levels
         confidence = {index: value * doubts.factor for index, value in confidence.items()}
+        if self.uncertainty:
+            add_level_doubt(doubt, indices, confidence)
+        warnings = (
+            sequence_warnings(indices, stack.spacing, schema)
+            if decoded is None
+            else decoded.warnings
+        )
+        if self.calibration is not None:
+            warnings = calibrated_warnings(warnings, of_levels, of_all, schema)
         voxel_mm3 = float(np.prod(stack.spacing))
         structures = [
             FoundStructure(
@@ -161,12 +217,12 @@ class Predictor:
                 *_acquisition_warnings(stack),
                 *view_warnings(empty, len(stack.array[0]) * stack.spacing[1]),
                 *doubts.warnings,
-                *(
-                    sequence_warnings(indices, stack.spacing, schema)
-                    if decoded is None
-                    else decoded.warnings
-                ),
+                *warnings,
             ],
+            levels_confidence=of_all * doubts.factor,
+            signs=signs,
+            calibrated=self.calibration is not None,
+            uncertainty=doubt if self.uncertainty else None,
         )
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from CPS4Core.errors import Cancelled, CPS4Error
 from CPS4Core.files import make_folder, write_json
+from CPS4Core.inference.calibration import read_calibration
 from CPS4Core.inference.case_files import FORMATS, CaseFiles
 from CPS4Core.inference.choose import make_engine
 from CPS4Core.inference.fingerprint import input_fingerprint, model_fingerprint
@@ -37,6 +38,7 @@ class Options:
     overwrite: bool = False
     levels: str | None = None
     """`raw`, `decoded` or None for the model's own rule."""
+    uncertainty: bool = False
 
 
 @dataclass
@@ -86,13 +88,22 @@ def segment_volumes(
     levels = levels_rule(info, options.levels)
     if levels != "raw":  # other labels from the same weights
         fingerprint += f"-{levels}"
+    calibration = read_calibration(info, levels)
+    calibrated = calibration.fingerprint if calibration else None
     outcome = Outcome()
     todo: list[tuple[CaseFiles, Path]] = []
     for case_id, path in cases:
-        files = CaseFiles(output, case_id, options.file_format, options.segmentation, options.qc)
+        files = CaseFiles(
+            output,
+            case_id,
+            options.file_format,
+            options.segmentation,
+            options.qc,
+            options.uncertainty,
+        )
         try:
             _check_name(files)
-            if not options.overwrite and files.is_finished(fingerprint, path):
+            if not options.overwrite and files.is_finished(fingerprint, path, calibrated):
                 outcome.skipped.append(case_id)
             else:
                 todo.append((files, path))
@@ -106,7 +117,7 @@ def segment_volumes(
     try:
         if todo:
             engine = make_engine(info, options.device, options.engine, options.threads, progress)
-            predictor = Predictor(info, engine, levels)
+            predictor = Predictor(info, engine, levels, options.uncertainty)
             for files, path in progress.track(todo, "segmenting"):
                 _segment_case(files, path, predictor, fingerprint, outcome, progress)
         if options.maps:
@@ -129,8 +140,10 @@ def _segment_case(
 ) -> None:
     began = time.monotonic()
     try:
+        calibration = predictor.calibration
         made_from = {
             "model": fingerprint,
+            "calibration": calibration.fingerprint if calibration else None,
             "input": input_fingerprint(path),
             "engine": predictor.engine.name,
             "levels": predictor.levels,

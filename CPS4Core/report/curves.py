@@ -33,7 +33,7 @@ def curves_svg(columns: Mapping[str, np.ndarray]) -> str | None:
     shown = {heading: lines for heading, lines in groups.items() if lines}
     if not shown or "epoch" not in columns:
         return None
-    figure = _figure(5.2 * len(shown), 3.1)
+    figure = new_figure(5.2 * len(shown), 3.1)
     for place, (heading, lines) in enumerate(shown.items(), start=1):
         axes = figure.add_subplot(1, len(shown), place)
         for name, values in _total_first(lines).items():
@@ -52,10 +52,10 @@ def curves_svg(columns: Mapping[str, np.ndarray]) -> str | None:
             axes.set_yscale("log")
         if heading == "Validation" and everything.min() >= 0 and everything.max() <= 1:
             axes.set_ylim(0, 1)
-        _dress(axes, heading, "epoch")
+        dress(axes, heading, "epoch")
         axes.locator_params(axis="x", integer=True)
         axes.legend(frameon=False, fontsize=8)
-    return _svg(figure)
+    return svg_text(figure)
 
 
 def class_chart_svg(
@@ -75,7 +75,7 @@ def class_chart_svg(
     shown = {name: mean for name, mean in means.items() if np.isfinite(mean)}
     if not shown:
         return None
-    figure = _figure(7.0, 0.9 + 0.235 * len(shown))
+    figure = new_figure(7.0, 0.9 + 0.235 * len(shown))
     axes = figure.add_subplot(1, 1, 1)
     for place, (name, mean) in enumerate(shown.items()):
         color = _hex((colors or {}).get(name))
@@ -94,23 +94,25 @@ def class_chart_svg(
     axes.set_yticks(range(len(shown)), list(shown), fontsize=8)
     axes.set_ylim(len(shown) - 0.4, -0.6)
     axes.set_xlim(0, 1)
-    _dress(axes, f"{measure} by structure: bars are means, dots are cases", measure)
+    dress(axes, f"{measure} by structure: bars are means, dots are cases", measure)
     axes.grid(axis="y", visible=False)
-    return _svg(figure)
+    return svg_text(figure)
 
 
 def _total_first(lines: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     return {k: lines[k] for k in sorted(lines, key=lambda name: name not in ("total", "mdice"))}
 
 
-def _figure(width: float, height: float) -> Figure:
+def new_figure(width: float, height: float) -> Figure:
+    """An empty white figure; sizes in inches."""
     # The object interface: no window system and no global state of pyplot.
     from matplotlib.figure import Figure
 
     return Figure(figsize=(width, height), layout="constrained", facecolor="white")
 
 
-def _dress(axes: Axes, heading: str, across: str) -> None:
+def dress(axes: Axes, heading: str, across: str) -> None:
+    """Heading, label across, grid and colours as all charts have them."""
     axes.set_title(heading, fontsize=10, loc="left", color=TEXT_COLOR)
     axes.set_xlabel(across, fontsize=9, color=TEXT_COLOR)
     axes.tick_params(labelsize=8, colors=TEXT_COLOR)
@@ -123,7 +125,8 @@ def _hex(color: tuple[int, int, int] | None) -> str:
     return OTHER_COLOR if color is None else "#{:02x}{:02x}{:02x}".format(*color)
 
 
-def _svg(figure: Figure) -> str:
+def svg_text(figure: Figure) -> str:
+    """A figure as SVG; the same numbers give the same text."""
     from matplotlib import rc_context
 
     text = io.StringIO()

@@ -14,6 +14,7 @@ from CPS4Core.files import read_json
 from CPS4Core.report.curves import class_chart_svg
 from CPS4Core.report.html import Figure, Fold, Section, Table, Text, svg_source
 from CPS4Core.report.metrics_table import number, read_rows
+from CPS4Core.report.reliability_picture import describe, reliability_svg
 
 LOOKS_FOR = "an evaluation (metrics.json, summary.csv, cases.csv, classes.csv)"
 GROUPS = {"all": "", "vertebrae": "_vertebrae", "discs": "_discs", "no rare": "_without_rare"}
@@ -26,6 +27,7 @@ CASE_COLUMNS = (
     "hd95",
     "assd",
     "level_identification",
+    "confidence",
     "dice_best_shift",
     "error",
 )
@@ -56,6 +58,7 @@ def section(folder: Path, pictures: int) -> Section:
         part.blocks.append(Text(f"Metric rule: {content['rule']}"))
     part.blocks += _summary(tables["summary.csv"])
     part.blocks += _chart(tables, content)
+    part.blocks += _reliability(content)
     part.blocks += _cases(tables["cases.csv"])
     return part
 
@@ -129,6 +132,18 @@ def _chart(tables: Mapping[str, list[dict[str, str]]], content: Mapping[str, Any
     low = sorted((m, n) for n, m in means.items() if math.isfinite(m))[:3]
     alt = "Mean Dice by structure. Lowest: " + ", ".join(f"{n} {m:.3f}" for m, n in low) + "."
     return [Figure(svg_source(svg), alt, alt)]
+
+
+def _reliability(content: Mapping[str, Any]) -> list[Any]:
+    """The reliability diagram, where the predictions had confidences."""
+    found = content.get("reliability")
+    if not isinstance(found, dict) or not found:
+        return []
+    try:
+        svg, text = reliability_svg(found), describe(found)
+    except (KeyError, TypeError, IndexError):
+        return [Text("The reliability in metrics.json cannot be read.", warning=True)]
+    return [Figure(svg_source(svg), text, text)]
 
 
 def _cases(rows: Sequence[Mapping[str, str]]) -> list[Any]:

@@ -22,6 +22,7 @@ from CPS4Core.report.overlay import (
     write_names,
     write_orientation,
 )
+from CPS4Core.report.uncertainty_panel import BAR_WIDTH, draw_color_bar, uncertainty_panel
 from CPS4Core.schema import IGNORE_INDEX, LabelSchema
 
 PANEL_HEIGHT, PANEL_WIDTH = 600, 400
@@ -39,8 +40,11 @@ def qc_picture(
     path: str | PathLike[str],
     confidence: Mapping[int, float] | None = None,
     title: str | None = None,
+    uncertainty: np.ndarray | None = None,
 ) -> None:
     """Write a PNG: three sagittal slices, plain and with named labels, and the confidences.
+
+    With `uncertainty` also the middle one of them with its uncertainty and a colour bar.
 
     Parameters
     ----------
@@ -50,6 +54,7 @@ def qc_picture(
     spacing: (slice, row, col) in mm.
     confidence: by class index, 0..1.
     title: the head line, usually the case id.
+    uncertainty: uint8 of the same shape, 0..255 stands for 0..1.
 
     The slices are cut in front of and behind the labels, never above or below. Raises ValueError
     for shapes that differ and CPS4Error if the file cannot be written.
@@ -67,6 +72,8 @@ def qc_picture(
     body = max(size[1], min(PANEL_HEIGHT, LEGEND_LINE * len(present)))
     limits = grey_limits(stack)
     width = MARGIN * 2 + len(chosen) * (2 * size[0] + GAP + MARGIN) + LEGEND_WIDTH
+    if uncertainty is not None:
+        width += size[0] + BAR_WIDTH + MARGIN
     picture = Image.new("RGB", (width, HEAD + body + MARGIN), BACKGROUND_COLOR)
     draw = ImageDraw.Draw(picture)
     draw.text((MARGIN, 8), title or "", fill=TEXT_COLOR, font=font(20))
@@ -82,6 +89,15 @@ def qc_picture(
         picture.paste(plain, (x, HEAD))
         picture.paste(colored, (x + size[0] + GAP, HEAD))
         x += 2 * size[0] + GAP + MARGIN
+    if uncertainty is not None:
+        number = chosen[len(chosen) // 2]
+        draw.text((x, HEAD - 20), f"uncertainty, slice {number + 1}", MUTED_COLOR, font(13))
+        panel = uncertainty_panel(
+            grey_panel(stack[number, :, columns], size, limits), uncertainty[number, :, columns]
+        )
+        picture.paste(panel, (x, HEAD))
+        draw_color_bar(picture, (x + size[0] + GAP, HEAD), size[1])
+        x += size[0] + BAR_WIDTH + MARGIN
     _draw_legend(draw, x, body, present, schema, confidence)
     save_png(picture, path)
 

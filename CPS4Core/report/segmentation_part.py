@@ -69,15 +69,26 @@ def section(folder: Path, pictures: int) -> Section:
             (
                 case.case,
                 len(case.structures),
+                case.content.get("confidence"),
                 sure,
                 name or None,
                 case.content.get("seconds"),
                 "; ".join([*case.warnings, *([case.problem] if case.problem else [])]) or None,
             )
         )
-    head = ("case", "structures", "lowest confidence", "of", "seconds", "warnings")
+    head = (
+        "case",
+        "structures",
+        "all levels right",
+        "lowest confidence",
+        "of",
+        "seconds",
+        "warnings",
+    )
     if rows:
-        caption = "Cases with warnings first, then by their lowest confidence"
+        calibrated = [bool(case.content.get("calibrated")) for case in cases if not case.problem]
+        how = "calibrated on held-out cases" if all(calibrated) else "by formula, not calibrated"
+        caption = f"Cases with warnings first, then by their lowest confidence; {how}"
         part.blocks.append(Table(head, rows, caption))
     for case in cases[:pictures]:
         part.blocks += _case_blocks(folder, case)

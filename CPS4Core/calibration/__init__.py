@@ -1,0 +1,1 @@
+"""Calibration: confidences that are probabilities, fitted on cases held out from training."""

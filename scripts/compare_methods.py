@@ -120,6 +120,7 @@ class Comparison:
         self.cps4(
             *("evaluate", run / "found", self.args.study, "--allow-missing"),
             *("--no-distances", "--workers", 1, "--output", run / "scores"),
+            *(["--unjudged", self.args.unjudged] if self.args.unjudged else []),
         )
 
     def scored(self, ratio: str, order: str):
@@ -232,6 +233,9 @@ def main() -> None:
     parser.add_argument("--output", type=Path, required=True)
     parser.add_argument("--preset", default="cpu")
     parser.add_argument("--rows", type=Path, default=ROWS, help="YAML file of the rows")
+    parser.add_argument(
+        "--unjudged", default="", help="structures that the study's labels leave out, by comma"
+    )
     parser.add_argument("--scored", choices=("test", "held-out"), default="test")
     parser.add_argument("--labelled", nargs="+", default=["5%", "25%"])
     parser.add_argument("--orders", nargs="+", default=["0", "1", "2"])

@@ -40,6 +40,7 @@ def calibrate(
     cut: bool = True,
     phantoms: int = 4,
     phantom_size: int = 384,
+    sibling: Path | None = None,
     seed: int = 0,
     device: str = "auto",
     engine: str = "auto",
@@ -54,6 +55,8 @@ def calibrate(
     levels: raw or decoded; the calibration of the other one in the same file stays.
     cut: whether each case counts again, cut off above the sacrum.
     phantoms: how many join without a visible sacrum, and as many with it; `phantom_size` in pixels.
+    sibling: a model of the same configuration that was trained with fewer labels of this study; its
+        held-out cases are used in place of the model's own, which may be too few.
 
     Raises CPS4Error where nothing can be fitted, Cancelled when asked to stop.
     """
@@ -61,9 +64,10 @@ def calibrate(
     if phantoms < 0:
         raise CPS4Error(f"{phantoms} phantoms cannot be made", cure="Give 0 or more")
     info, opened = read_model(model), Study.open(study)
-    chosen = held_out_cases(info, opened, cases)
+    asked = info if sibling is None else read_model(sibling)
+    chosen = held_out_cases(asked, opened, cases)
     predictor = Predictor(
-        info, make_engine(info, device, engine, threads, progress), levels, calibrated=False
+        asked, make_engine(asked, device, engine, threads, progress), levels, calibrated=False
     )
     samples = study_samples(chosen, opened.schema, predictor, progress, cut=cut)
     samples += phantom_samples(phantoms, seed, predictor, progress, size=phantom_size)
@@ -77,6 +81,7 @@ def calibrate(
     content = {
         "code_version": __version__,
         "study": str(opened.dataset.get("name", "unnamed")),
+        "fitted_with": model_fingerprint(asked),
         "cases": [case.id for case in chosen],
         "cut_copies": len(samples) - len(chosen) - 2 * phantoms,
         "phantoms": 2 * phantoms,

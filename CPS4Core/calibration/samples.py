@@ -60,16 +60,31 @@ def study_samples(
 
     Raises CPS4Error for a volume that cannot be used.
     """
-    found = []
-    for case in progress.track(cases, "calibrating on cases"):
+    pairs = []
+    for case in progress.track(cases, "reading"):
         assert case.label is not None
         image = read_volume(case.image)
-        label = read_label_map(case.label, like=image)
-        found.append(sample_of(case.id, image, label, schema, predictor, progress))
+        pairs.append((case.id, image, read_label_map(case.label, like=image)))
+    unjudged = never_labelled([label for _, _, label in pairs], schema)
+    found = []
+    for case_id, image, label in progress.track(pairs, "calibrating on cases"):
+        found.append(
+            sample_of(case_id, image, label, schema, predictor, progress, unjudged=unjudged)
+        )
         if cut and (rows := rows_above_anchor(label, schema)):
             image, label = (cut_below(volume, rows) for volume in (image, label))
-            found.append(sample_of(case.id, image, label, schema, predictor, progress, MADE_WEIGHT))
+            found.append(
+                sample_of(
+                    *(case_id, image, label, schema, predictor, progress, MADE_WEIGHT, unjudged)
+                )
+            )
     return found
+
+
+def never_labelled(labels: Sequence[sitk.Image], schema: LabelSchema) -> tuple[str, ...]:
+    """Structures in none of the label maps: whether they are rightly found, nobody can say."""
+    shown = {int(v) for label in labels for v in np.unique(sitk.GetArrayViewFromImage(label))}
+    return tuple(s.name for s in schema.structures if s.value not in shown)
 
 
 def phantom_samples(
@@ -99,17 +114,20 @@ def sample_of(
     predictor: Predictor,
     progress: Progress | None = None,
     weight: float = 1.0,
+    unjudged: Sequence[str] = (),
 ) -> Sample:
     """Segment a volume and compare it with its label map, whose values follow `schema`.
+
+    Structures that are `unjudged`, by short name, do not count.
 
     Raises CPS4Error for a volume that cannot be segmented.
     """
     own = predictor.info.schema
     found = predictor.predict(image, progress)
     truth = own.to_indices(schema.remap(to_sagittal(label).array, own))
-    scores = evaluate_case(
-        group, found.indices, truth, found.stack.spacing, own, Settings(distances=False)
-    )
+    known = tuple(name for name in unjudged if name in own.class_names)
+    settings = Settings(distances=False, unjudged=known)
+    scores = evaluate_case(group, found.indices, truth, found.stack.spacing, own, settings)
     right = {i: values["right"] for i, values in scores.classes.items()}
     levels = [(signs, r) for i, signs in found.signs.items() if (r := right.get(i)) is not None]
     case = (case_signs(found.signs), all(r for _, r in levels)) if levels else None

@@ -46,6 +46,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="phantoms without a visible sacrum to join, and as many with it (default: 4)",
     )
+    parser.add_argument(
+        "--sibling",
+        type=Path,
+        metavar="MODEL",
+        help="fit on what this model finds: the same configuration, trained with fewer labels of "
+        "the study, so that more cases are held out",
+    )
     parser.add_argument("--seed", type=int, default=0, help="of the phantoms (default: 0)")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1 or mps")
     parser.add_argument("--engine", choices=("auto", "torch", "openvino"), default="auto")
@@ -63,6 +70,7 @@ def run(args: argparse.Namespace, progress: Progress) -> int:
         args.levels,
         cut=args.cut,
         phantoms=args.phantoms,
+        sibling=args.sibling,
         seed=args.seed,
         device=args.device,
         engine=args.engine,

@@ -54,6 +54,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "(default: T9,T10,T9/T10,T10/T11; empty: none)",
     )
     parser.add_argument(
+        "--unjudged",
+        default="",
+        metavar="NAMES",
+        help="structures that the true labels leave out although the images show them, by comma; "
+        "predicted ones count as background (S for SPIDER; default: none, predicted ones count 0)",
+    )
+    parser.add_argument(
         "--distances",
         action=argparse.BooleanOptionalAction,
         default=True,
@@ -93,7 +100,8 @@ def run(args: argparse.Namespace, progress: Progress) -> int:
         rare = tuple(name for name in RARE_LEVELS if name in schema.class_names)
     else:
         rare = tuple(schema.class_names[schema.index_of(n)] for n in _names(args.rare))
-    settings = Settings(rare, args.distances, _tolerances(args.tolerances))
+    unjudged = tuple(schema.class_names[schema.index_of(n)] for n in _names(args.unjudged))
+    settings = Settings(rare, args.distances, _tolerances(args.tolerances), unjudged=unjudged)
     if args.workers is not None and args.workers < 1:
         raise CPS4Error(f"--workers is {args.workers}", cure="Give 1 or more")
     if args.splits and not args.split:

@@ -40,12 +40,15 @@ class Settings:
     rare: short names left out of the means that end in `_without_rare`.
     distances: whether surface distances are computed; tolerances: of the NSD in mm.
     least_share: see `identified_levels`.
+    unjudged: short names of structures that the true labels leave out although the images show
+        them (the sacrum in SPIDER): predicted ones are background.
     """
 
     rare: tuple[str, ...] = RARE_LEVELS
     distances: bool = True
     tolerances: tuple[float, ...] = DEFAULT_TOLERANCES
     least_share: float = LEAST_SHARE
+    unjudged: tuple[str, ...] = ()
 
     @property
     def class_measures(self) -> list[str]:
@@ -107,6 +110,9 @@ def evaluate_case(
     Raises CPS4Error where the shapes differ or MONAI is missing.
     """
     settings = settings or Settings()
+    if settings.unjudged:
+        left_out = [schema.index_of(name) for name in settings.unjudged]
+        prediction = np.where(np.isin(prediction, left_out), np.uint8(0), prediction)
     confusions = slice_confusions(prediction, truth, schema.class_count)
     confusion = confusions.sum(axis=0)
     ignored = _counts(prediction[truth == IGNORE_INDEX], schema.class_count)

@@ -7,6 +7,7 @@ Layout::
     vision_language.safetensors   vision encoder, projections and attention (prompt maps)
     text_vectors.safetensors      `vectors` [K, D], the K class prompts as seen by the text encoder
     text_encoder/                 text encoder and tokenizer, needed for new prompts only
+    calibration.json              what confidences are worth, by cps4 calibrate, where it was run
     openvino/network.xml|bin      the same network for OpenVINO, if that is installed
 
 Reading a model needs neither transformers nor timm.

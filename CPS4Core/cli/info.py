@@ -125,6 +125,8 @@ def quality(metrics: dict[str, Any]) -> str:
 
 def describe_model(folder: str) -> dict[str, Any]:
     """What a model labels, what it learned from and how well it did, from its model.json."""
+    from CPS4Core.inference.calibration import read_calibration
+    from CPS4Core.inference.confidence import SIGNS
     from CPS4Core.inference.models import open_model
 
     info = open_model(Path(folder))
@@ -144,6 +146,7 @@ def describe_model(folder: str) -> dict[str, Any]:
         "encoder weights": info.encoder_weights,
         "prompt maps": info.has_prompt_maps,
         "new prompts": info.has_text_encoder,
+        "confidences calibrated for levels": [n for n in SIGNS if read_calibration(info, n)],
         "provenance": info.provenance,
         "metrics": info.metrics,
     }

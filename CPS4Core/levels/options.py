@@ -19,6 +19,7 @@ class DecodingOptions:
     scales: sizes of the spine that are tried, 1 a usual adult's.
     scale_spread: spread of the logarithm of that size.
     start_penalty: for a column that ends inside the image above the anchor.
+    end_penalty: for a column that ends inside the image below the top of the spine.
     no_anchor_disc_penalty: for starting at the lowest vertebra above the sacrum without its disc.
     unnamed_penalty: for each structure above the schema's last name.
     border_mm: a column this close to the image's border counts as cut by it.
@@ -44,6 +45,7 @@ class DecodingOptions:
     scales: tuple[float, ...] = (0.75, 0.87, 1.0, 1.15, 1.3)
     scale_spread: float = 0.15
     start_penalty: float = 4.0
+    end_penalty: float = 4.0
     no_anchor_disc_penalty: float = 0.7
     unnamed_penalty: float = 1.0
     border_mm: float = 8.0

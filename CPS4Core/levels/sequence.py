@@ -102,7 +102,7 @@ class _Chart:
         self.shape = np.concatenate([np.zeros((4, 1)), np.cumsum(log, axis=1)], axis=1)
         self.stretch = self._stretches(scale)
         self.below = self.shape[0][None] + self._start_costs()
-        self.above = self.shape[0][-1] - self.shape[0] + np.zeros((len(chain), 1))
+        self.above = self.shape[0][-1] - self.shape[0] + self._end_costs()
         self.forward, self.backward = self._forward(), self._backward()
         ends = self.forward + self.above
         self.nothing = float(self.shape[0][-1])
@@ -196,6 +196,15 @@ class _Chart:
                 continue
             first = link.order == ANCHOR_DISC_ORDER + 1
             costs[k, inside] = -(o.no_anchor_disc_penalty if first else o.start_penalty)
+        return costs
+
+    def _end_costs(self) -> np.ndarray:
+        """Cost [L, bins + 1] of the highest structure being link k, ending at bin t."""
+        o = self.options
+        border = max(1, round(o.border_mm / o.bin_mm))
+        inside = np.arange(self.bins + 1) <= self.bins - border
+        costs = np.zeros((len(self.chain), self.bins + 1))
+        costs[:-1, inside] = -o.end_penalty
         return costs
 
     def _forward(self) -> np.ndarray:

@@ -55,20 +55,27 @@ class Evidence:
     extra: np.ndarray | None
 
 
-def evidence_of(profile: Profile, chain: list[Link]) -> Evidence:
-    """Tissue and level evidence from a profile."""
+def evidence_of(
+    profile: Profile, chain: list[Link], haze: np.ndarray, options: DecodingOptions
+) -> Evidence:
+    """Tissue and level evidence from a profile; haze: [K] what every voxel shows of a class."""
+    classes = np.maximum(profile.classes - haze, 0) / (1 - haze.sum())
 
     def per_link(maps: np.ndarray) -> np.ndarray:
         rows = [maps[:, k.index] if k.index else np.full(len(maps), np.nan) for k in chain]
         return np.stack(rows)
 
-    tissue = np.zeros((4, len(profile.classes)))
+    tissue = np.zeros((4, len(classes)))
     for kind in (VERTEBRA, DISC, SACRUM):
         own = sorted({k.index for k in chain if k.index and tissue_of(k) == kind})
-        tissue[kind] = profile.classes[:, own].sum(axis=1)
+        tissue[kind] = classes[:, own].sum(axis=1)
+    # Half-seen bone is far from what background looks like: there is next to nothing there.
+    whole = np.clip(tissue[1:].sum(axis=0), 1e-6, 1)
+    full = max(float(np.percentile(whole, 80)), options.tissue_full)
+    tissue[1:] *= np.minimum(1, whole / full) ** options.tissue_power / whole
     tissue[0] = np.clip(1 - tissue[1:].sum(axis=0), 0, 1)
     extra = None if profile.extra is None else per_link(profile.extra)
-    return Evidence(tissue, per_link(profile.classes), extra)
+    return Evidence(tissue, per_link(classes), extra)
 
 
 def best_sequence(

@@ -83,12 +83,18 @@ def decode_levels(
     if not chain:
         return DecodedLevels(raw_labels, warnings=["The label schema has no levels to decode"])
     vertebra, disc = (_tissue(probabilities, chain, kind) for kind in (False, True))
-    column = find_column(vertebra, disc, spacing, rows, options)
+    haze = _haze(probabilities, chain)
+    clear = (
+        np.maximum(t - haze[_own(chain, k)].sum(), 0) for t, k in ((vertebra, False), (disc, True))
+    )
+    column = find_column(*clear, spacing, rows, options)
     segments: list[Segment] = []
     warnings = ["No column of vertebrae and discs was found"]
     structures: list[DecodedStructure] = []
     if column is not None:
-        evidence = evidence_of(column_profile(probabilities, extra, column, spacing), chain)
+        evidence = evidence_of(
+            column_profile(probabilities, extra, column, spacing), chain, haze, options
+        )
         segments, _ = best_sequence(evidence, chain, options)
         anchored = any(
             chain[s.link].order <= ANCHOR_DISC_ORDER and s.evidence >= options.absent_below
@@ -124,9 +130,22 @@ def decode_levels(
 def _tissue(probabilities: np.ndarray, chain: list[Link], is_disc: bool) -> np.ndarray:
     """Sum [S, h, w] float32 of a kind's levels."""
     total = np.zeros((len(probabilities), *probabilities.shape[2:]), np.float32)
-    for index in sorted({k.index for k in chain if k.index and k.is_disc == is_disc}):
+    for index in _own(chain, is_disc):
         total += probabilities[:, index]
     return total
+
+
+def _own(chain: list[Link], is_disc: bool) -> list[int]:
+    return sorted({k.index for k in chain if k.index and k.is_disc == is_disc})
+
+
+def _haze(probabilities: np.ndarray, chain: list[Link]) -> np.ndarray:
+    """Probability [K] of each level that even voxels far from the spine show (unsure networks)."""
+    haze = np.zeros(probabilities.shape[1])
+    sparse = probabilities[:, :, ::3, ::3]
+    for index in _own(chain, False) + _own(chain, True):
+        haze[index] = np.percentile(sparse[:, index], 20)
+    return haze
 
 
 def _certainty(segment: Segment, chain: list[Link], options: DecodingOptions) -> float:

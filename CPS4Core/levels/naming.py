@@ -52,11 +52,15 @@ def name_voxels(
     if not segments:
         return labels
     other = 1 - vertebra - disc
-    bone = np.nonzero((np.maximum(vertebra, disc) > other) & (labels == 0))
+    either = np.maximum(vertebra, disc)
+    bone = np.nonzero((either * max(1.0, options.tissue_prior) > other) & (labels == 0))
     if not len(bone[0]):
         return labels
-    at = np.stack(bone, axis=1) * np.asarray(spacing)
-    along, behind, _ = column.locate(at)
+    along, behind, _ = column.locate(np.stack(bone, axis=1) * np.asarray(spacing))
+    in_column = np.abs(behind) <= options.body_half_depth
+    in_column &= (along >= segments[0].first) & (along < segments[-1].last)
+    kept = either[bone] * np.where(in_column, options.tissue_prior, 1) > other[bone]
+    bone, along, behind = tuple(axis[kept] for axis in bone), along[kept], behind[kept]
     places = _Places(bone, along, behind)
     is_disc = _takes_disc(vertebra[bone], disc[bone], places, segments, chain, options)
     named = np.zeros(len(along), np.uint8)

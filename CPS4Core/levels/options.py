@@ -11,6 +11,8 @@ class DecodingOptions:
 
     bin_mm: step along the column.
     floor: probability below which shape evidence makes no further difference.
+    tissue_power: exponent of the share of tissue in the column; below 1 half-seen bone counts more.
+    tissue_full: least share of tissue that counts as all; above it the volume's own upper range does.
     shape_weight: weight of the shape evidence per mm of column.
     vertebra_weight, disc_weight: weight of the level evidence of one whole structure.
     level_floor: share of the level evidence taken as unknown (0..1).
@@ -19,6 +21,7 @@ class DecodingOptions:
     scales: sizes of the spine that are tried, 1 a usual adult's.
     scale_spread: spread of the logarithm of that size.
     start_penalty: for a column that ends inside the image above the anchor.
+    end_penalty: for a column that ends inside the image below the top of the spine.
     no_anchor_disc_penalty: for starting at the lowest vertebra above the sacrum without its disc.
     unnamed_penalty: for each structure above the schema's last name.
     border_mm: a column this close to the image's border counts as cut by it.
@@ -28,12 +31,15 @@ class DecodingOptions:
     process_votes: whether the network's own names help to name posterior elements.
     process_slope: how much the posterior elements sink per mm backwards.
     kind_prior: factor by which the found order favours a tissue over the other; 1 leaves shapes.
+    tissue_prior: factor by which the found order favours tissue over background in the column.
     absent_below: mean evidence below which a structure counts as not seen.
     certain_margin: margin to the next best order that means a confidence of 63 %.
     """
 
     bin_mm: float = 2.0
     floor: float = 0.1
+    tissue_power: float = 0.6
+    tissue_full: float = 1.0
     shape_weight: float = 0.15
     vertebra_weight: float = 0.22
     disc_weight: float = 0.1
@@ -44,6 +50,7 @@ class DecodingOptions:
     scales: tuple[float, ...] = (0.75, 0.87, 1.0, 1.15, 1.3)
     scale_spread: float = 0.15
     start_penalty: float = 4.0
+    end_penalty: float = 4.0
     no_anchor_disc_penalty: float = 0.7
     unnamed_penalty: float = 1.0
     border_mm: float = 8.0
@@ -54,5 +61,6 @@ class DecodingOptions:
     process_votes: bool = True
     process_slope: float = 0.35
     kind_prior: float = 8.0
+    tissue_prior: float = 2.0
     absent_below: float = 0.25
     certain_margin: float = 3.0

@@ -55,20 +55,27 @@ class Evidence:
     extra: np.ndarray | None
 
 
-def evidence_of(profile: Profile, chain: list[Link]) -> Evidence:
-    """Tissue and level evidence from a profile."""
+def evidence_of(
+    profile: Profile, chain: list[Link], haze: np.ndarray, options: DecodingOptions
+) -> Evidence:
+    """Tissue and level evidence from a profile; haze: [K] what every voxel shows of a class."""
+    classes = np.maximum(profile.classes - haze, 0) / (1 - haze.sum())
 
     def per_link(maps: np.ndarray) -> np.ndarray:
         rows = [maps[:, k.index] if k.index else np.full(len(maps), np.nan) for k in chain]
         return np.stack(rows)
 
-    tissue = np.zeros((4, len(profile.classes)))
+    tissue = np.zeros((4, len(classes)))
     for kind in (VERTEBRA, DISC, SACRUM):
         own = sorted({k.index for k in chain if k.index and tissue_of(k) == kind})
-        tissue[kind] = profile.classes[:, own].sum(axis=1)
+        tissue[kind] = classes[:, own].sum(axis=1)
+    # Half-seen bone is far from what background looks like: there is next to nothing there.
+    whole = np.clip(tissue[1:].sum(axis=0), 1e-6, 1)
+    full = max(float(np.percentile(whole, 80)), options.tissue_full)
+    tissue[1:] *= np.minimum(1, whole / full) ** options.tissue_power / whole
     tissue[0] = np.clip(1 - tissue[1:].sum(axis=0), 0, 1)
     extra = None if profile.extra is None else per_link(profile.extra)
-    return Evidence(tissue, per_link(profile.classes), extra)
+    return Evidence(tissue, per_link(classes), extra)
 
 
 def best_sequence(
@@ -102,7 +109,7 @@ class _Chart:
         self.shape = np.concatenate([np.zeros((4, 1)), np.cumsum(log, axis=1)], axis=1)
         self.stretch = self._stretches(scale)
         self.below = self.shape[0][None] + self._start_costs()
-        self.above = self.shape[0][-1] - self.shape[0] + np.zeros((len(chain), 1))
+        self.above = self.shape[0][-1] - self.shape[0] + self._end_costs()
         self.forward, self.backward = self._forward(), self._backward()
         ends = self.forward + self.above
         self.nothing = float(self.shape[0][-1])
@@ -196,6 +203,15 @@ class _Chart:
                 continue
             first = link.order == ANCHOR_DISC_ORDER + 1
             costs[k, inside] = -(o.no_anchor_disc_penalty if first else o.start_penalty)
+        return costs
+
+    def _end_costs(self) -> np.ndarray:
+        """Cost [L, bins + 1] of the highest structure being link k, ending at bin t."""
+        o = self.options
+        border = max(1, round(o.border_mm / o.bin_mm))
+        inside = np.arange(self.bins + 1) <= self.bins - border
+        costs = np.zeros((len(self.chain), self.bins + 1))
+        costs[:-1, inside] = -o.end_penalty
         return costs
 
     def _forward(self) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,7 @@ from CPS4Core.inference.confidence import (
     mean_posterior,
     room_below,
 )
+from CPS4Core.inference.drawing import Drawing
 from CPS4Core.inference.engine import Engine
 from CPS4Core.inference.input_checks import (
     Doubts,
@@ -27,14 +29,16 @@ from CPS4Core.inference.input_checks import (
     without_empty,
 )
 from CPS4Core.inference.plausibility import sequence_warnings
-from CPS4Core.inference.uncertainty import add_level_doubt, tissue_doubt, tissues
+from CPS4Core.inference.uncertainty import add_level_doubt
 from CPS4Core.model_folder import ModelInfo
 from CPS4Core.progress import Progress
-from CPS4Core.slices.grid import make_grid, working_slices
+from CPS4Core.slices.grid import SliceGrid, make_grid, working_slices
 from CPS4Core.volumes.sagittal import SagittalStack, to_sagittal
 
 if TYPE_CHECKING:
     import SimpleITK as sitk
+
+    from CPS4Core.levels import DecodedLevels
 
 THICK_ROWS = 2.0
 """A volume counts as not sagittal if its rows or columns are this much thicker than its slices."""
@@ -138,61 +142,65 @@ class Predictor:
                 cure="Export or copy the volume once more",
             )
         grid = make_grid(stack.array.shape[1:], stack.spacing[1:], self.info.config.input)
-        schema, count = self.info.schema, self.info.schema.class_count
         empty = empty_slices(stack.array)
         span = filled_span(empty)
-        indices = np.zeros(stack.array.shape, np.uint8)
-        voxels, certainty = np.zeros(count, np.int64), np.zeros(count)
         working = np.round(working_slices(stack.array, grid)[span] * 255).astype(np.uint8)
         softmax = without_empty(iter(self.engine.each(working)), empty[span])
-        decoded, doubts = None, Doubts([])
+        joint = None
         if self.levels == "decoded":
-            from CPS4Core.levels import decode_levels  # brings scipy, which raw levels do not need
+            joint = self._decode(softmax, working, stack.spacing[0], grid, progress)
+            softmax = map(_renamed, joint.softmax, joint.decoded.labels)
+        drawn = Drawing.empty(stack.array.shape, self.info.schema, self.uncertainty)
+        for number, probabilities in enumerate(softmax):
+            progress.check()
+            own = joint.slice(number) if joint else None
+            drawn.add(span.start + number, probabilities, grid, own)
+        return self._segmentation(
+            stack, drawn, joint, view_warnings(empty, len(stack.array[0]) * stack.spacing[1])
+        )
 
-            kept = np.stack([probabilities.astype(np.float16) for probabilities in softmax])
-            progress.check()
-            spacing = (stack.spacing[0], *grid.working_spacing)
-            decoded = decode_levels(kept, spacing, schema, content=grid.content)
-            doubts = content_doubts(decoded, working, spacing, schema)
-            progress.check()
-            turned = turned_doubts(
-                self.engine, decoded, working, kept, spacing, schema, grid.content
-            )
-            doubts = Doubts([*turned.warnings, *doubts.warnings])
-            softmax = map(_renamed, kept, decoded.labels)
-        doubt = np.zeros(indices.shape if self.uncertainty else 0, np.uint8)
-        tissue = tissues(schema)
-        for number, (plane, probabilities) in enumerate(zip(indices[span], softmax, strict=True)):
-            progress.check()
-            if self.uncertainty:
-                if decoded is None:
-                    seen, labels = probabilities, probabilities.argmax(axis=0)
-                else:
-                    seen, labels = kept[number], decoded.labels[number]
-                doubt[span][number] = tissue_doubt(seen, labels, tissue, grid)
-            plane[:], winning = grid.from_working(probabilities)
-            if not plane.any():
-                continue
-            found = plane > 0  # the background is most of a slice and of no interest here
-            voxels += np.bincount(plane[found], minlength=count)
-            certainty += np.bincount(plane[found], winning[found], minlength=count)
-        confidence = {int(i): float(certainty[i] / voxels[i]) for i in np.flatnonzero(voxels)}
-        posterior = confidence
-        if decoded is not None:
-            given = mean_posterior(kept, decoded.labels)
+    def _decode(
+        self,
+        softmax: Iterator[np.ndarray],
+        working: np.ndarray,
+        slice_mm: float,
+        grid: SliceGrid,
+        progress: Progress,
+    ) -> _Joint:
+        """All structures of the volume named together, and doubts about what it shows."""
+        from CPS4Core.levels import decode_levels  # brings scipy, which raw levels do not need
+
+        schema = self.info.schema
+        kept = np.stack([probabilities.astype(np.float16) for probabilities in softmax])
+        progress.check()
+        spacing = (slice_mm, *grid.working_spacing)
+        decoded = decode_levels(kept, spacing, schema, content=grid.content)
+        content = content_doubts(decoded, working, spacing, schema)
+        progress.check()
+        turned = turned_doubts(self.engine, decoded, working, kept, spacing, schema, grid.content)
+        return _Joint(kept, decoded, Doubts([*turned.warnings, *content.warnings]))
+
+    def _segmentation(
+        self, stack: SagittalStack, drawn: Drawing, joint: _Joint | None, view: list[str]
+    ) -> Segmentation:
+        """Confidences and warnings added to what was drawn."""
+        schema, indices = self.info.schema, drawn.indices
+        confidence = posterior = drawn.certainty()
+        doubts, decoded = Doubts([]), None
+        if joint is not None:
+            doubts, decoded = joint.doubts, joint.decoded
+            given = mean_posterior(joint.softmax, decoded.labels)
             posterior = {i: given.get(i, 0.0) for i in confidence}
         room = room_below(indices, stack.spacing[1], schema)
         signs = level_signs(posterior, decoded, schema, room)
         of_levels, of_all = level_confidence(signs, self.calibration)
-        confidence |= of_levels
-        confidence = {index: value * doubts.factor for index, value in confidence.items()}
+        confidence = {i: c * doubts.factor for i, c in (confidence | of_levels).items()}
         if self.uncertainty:
-            add_level_doubt(doubt, indices, confidence)
-        warnings = (
-            sequence_warnings(indices, stack.spacing, schema)
-            if decoded is None
-            else decoded.warnings
-        )
+            add_level_doubt(drawn.doubt, indices, confidence)
+        if decoded is None:
+            warnings = sequence_warnings(indices, stack.spacing, schema)
+        else:
+            warnings = decoded.warnings
         if self.calibration is not None:
             warnings = calibrated_warnings(warnings, of_levels, of_all, schema)
         voxel_mm3 = float(np.prod(stack.spacing))
@@ -200,30 +208,38 @@ class Predictor:
             FoundStructure(
                 name=schema.structures[i - 1].name,
                 value=schema.structures[i - 1].value,
-                voxels=int(voxels[i]),
-                volume_mm3=round(voxels[i] * voxel_mm3, 2),
+                voxels=int(drawn.voxels[i]),
+                volume_mm3=round(drawn.voxels[i] * voxel_mm3, 2),
                 confidence=round(value, 4),
             )
             for i, value in confidence.items()
         ]
-        values = schema.to_values(np.arange(count, dtype=np.uint8))
+        values = schema.to_values(np.arange(schema.class_count, dtype=np.uint8))
         return Segmentation(
             label=stack.restore(values[indices]),
             stack=stack,
             indices=indices,
             confidence=confidence,
             structures=structures,
-            warnings=[
-                *_acquisition_warnings(stack),
-                *view_warnings(empty, len(stack.array[0]) * stack.spacing[1]),
-                *doubts.warnings,
-                *warnings,
-            ],
+            warnings=[*_acquisition_warnings(stack), *view, *doubts.warnings, *warnings],
             levels_confidence=of_all * doubts.factor,
             signs=signs,
             calibrated=self.calibration is not None,
-            uncertainty=doubt if self.uncertainty else None,
+            uncertainty=drawn.doubt if self.uncertainty else None,
         )
+
+
+@dataclass(frozen=True)
+class _Joint:
+    """A volume decoded as a whole: softmax [S, K, h, w] float16 of its filled slices."""
+
+    softmax: np.ndarray
+    decoded: DecodedLevels
+    doubts: Doubts
+
+    def slice(self, number: int) -> tuple[np.ndarray, np.ndarray]:
+        """The network's own softmax [K, h, w] and the decoded labels [h, w] of a slice."""
+        return self.softmax[number], self.decoded.labels[number]
 
 
 def _renamed(probabilities: np.ndarray, labels: np.ndarray) -> np.ndarray:

@@ -61,9 +61,8 @@ def find_column(
     flat = (vertebra + 2 * disc).sum(axis=0)[first:last] / slices
     if flat.sum() <= 0 or (vertebra + disc).max() < options.absent_below:
         return None
-    # Evidence over the whole depth of a body, so that the line runs in its middle; its root, so
-    # that half-seen bone is not given up for fat that the network is sure of.
-    wide = gaussian_filter(np.sqrt(flat), (6 / row_mm, 8 / col_mm))
+    # Evidence over the whole depth of a body, so that the line runs in its middle.
+    wide = gaussian_filter(flat, (6 / row_mm, 8 / col_mm))
     strongest = wide.max(axis=1)
     wide /= max(float(np.percentile(strongest, 75)), 0.3 * float(strongest.max()))
     wide = np.minimum(wide, 1.2) * _alternation(vertebra, disc, spacing)[first:last]

@@ -87,10 +87,10 @@ def test_two_cases_are_too_few() -> None:
 
 def test_room_below_is_that_of_the_lowest_level_not_of_the_sacrum() -> None:
     indices = np.zeros((2, 100, 10), np.uint8)
-    indices[0, 10:40], indices[1, 10:50] = SCHEMA.index_of("L4"), SCHEMA.index_of("L5")
-    assert room_below(indices, 1.0, SCHEMA) == pytest.approx(0.5)
-    indices[1, 60:] = SCHEMA.index_of("S")
-    assert room_below(indices, 1.0, SCHEMA) == pytest.approx(0.5)
+    indices[0, 10:50], indices[1, 60:81] = SCHEMA.index_of("L4"), SCHEMA.index_of("L5")
+    assert room_below(indices, 1.5, SCHEMA) == pytest.approx((99 - 70) * 1.5 / 60)
+    indices[1, 85:] = SCHEMA.index_of("S")
+    assert room_below(indices, 1.5, SCHEMA) == pytest.approx((99 - 70) * 1.5 / 60)
     assert room_below(indices, 4.0, SCHEMA) == 1 and room_below(indices * 0, 1.0, SCHEMA) == 0
 
 

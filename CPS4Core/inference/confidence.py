@@ -32,8 +32,8 @@ if TYPE_CHECKING:
 Signs = dict[str, float]
 
 ROOM_MM = 60.0
-"""Below the disc L5/S there is more than this where the sacrum is in view, and less below L4/L5 where
-the image ends above the sacrum. Of 60, 80, 100 and 150 mm the best on cases left out."""
+"""Where the sacrum is in view there is about this or more below the disc L5/S, and less below L4/L5
+where the image ends above the sacrum. Of 60, 80, 100 and 150 the best on cases left out."""
 
 SEEN = 0.25
 """Evidence from which a structure of a decoded order counts as seen."""

@@ -87,10 +87,10 @@ def test_two_cases_are_too_few() -> None:
 
 def test_room_below_is_that_of_the_lowest_level_not_of_the_sacrum() -> None:
     indices = np.zeros((2, 100, 10), np.uint8)
-    indices[0, 10:40], indices[1, 10:50] = SCHEMA.index_of("L4"), SCHEMA.index_of("L5")
-    assert room_below(indices, 1.0, SCHEMA) == pytest.approx(0.5)
-    indices[1, 60:] = SCHEMA.index_of("S")
-    assert room_below(indices, 1.0, SCHEMA) == pytest.approx(0.5)
+    indices[0, 10:50], indices[1, 60:81] = SCHEMA.index_of("L4"), SCHEMA.index_of("L5")
+    assert room_below(indices, 1.5, SCHEMA) == pytest.approx((99 - 70) * 1.5 / 60)
+    indices[1, 85:] = SCHEMA.index_of("S")
+    assert room_below(indices, 1.5, SCHEMA) == pytest.approx((99 - 70) * 1.5 / 60)
     assert room_below(indices, 4.0, SCHEMA) == 1 and room_below(indices * 0, 1.0, SCHEMA) == 0
 
 
@@ -246,10 +246,14 @@ def write_calibration(of: ModelInfo, structure: Any, **changes: Any) -> None:
 def test_a_calibration_file_is_read_as_it_says(model: ModelInfo) -> None:
     write_calibration(model, curve(weights=[2.0], bias=-1.0))
     found = read_calibration(model, "raw")
-    levels = {2: {"formula": 0.5, "case": 1.0, "anchored": 1.0, "room": 1.0}}
-    sure, of_all = level_confidence(levels, found)
-    assert sure[2] == pytest.approx(0.5) and of_all == pytest.approx(1 / (1 + np.exp(-0.5)))
-    assert level_confidence(levels, None) == ({2: 0.5}, 0.5)
+    shared = {"case": 1.0, "anchored": 1.0, "room": 1.0}
+    doubtful, clear = {"formula": 0.5, **shared}, {"formula": 1.0, **shared}
+    sure, of_all = level_confidence({2: doubtful, 3: clear}, found)
+    assert sure == {2: pytest.approx(0.5), 3: pytest.approx(1 / (1 + np.exp(-1)))}
+    assert of_all == sure[2], "by its own curve .62, but all are not likelier right than one"
+    of_all = level_confidence({3: clear}, found)[1]
+    assert of_all == pytest.approx(1 / (1 + np.exp(-1)))
+    assert level_confidence({2: doubtful, 3: clear}, None) == ({2: 0.5, 3: 1.0}, 0.5)
     assert level_confidence({}, found) == ({}, 0.0), "nothing found is nothing to trust"
 
 

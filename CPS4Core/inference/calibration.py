@@ -81,17 +81,16 @@ def level_confidence(
     """(confidence by class index, confidence that all levels of the volume are right), 0..1.
 
     Without a calibration by formula: of a structure its sign `formula`, of the volume the smallest
-    of these. Without any level the volume's is 0.
+    of these, which it never exceeds: all are not likelier right than one. Without any level the
+    volume's is 0.
     """
     if not levels:
         return {}, 0.0
     if calibration is None:
         by_formula = {i: signs["formula"] for i, signs in levels.items()}
         return by_formula, min(by_formula.values())
-    return (
-        {i: calibration.structure(signs) for i, signs in levels.items()},
-        calibration.case(case_signs(levels)),
-    )
+    sure = {i: calibration.structure(signs) for i, signs in levels.items()}
+    return sure, min(calibration.case(case_signs(levels)), *sure.values())
 
 
 def read_calibration(info: ModelInfo, levels: str) -> Calibration | None:

@@ -64,7 +64,7 @@ def _draw(upper: Axes, lower: Axes, title: str, part: Mapping[str, Any]) -> None
     upper.set_xlim(0, 1)
     upper.set_ylim(-0.02, 1.02)
     dress(upper, title, "")
-    upper.legend(frameon=False, fontsize=8, loc="upper left")
+    upper.legend(frameon=False, fontsize=8, loc="best")
     numbers = f"ECE {_text(part['ece'])}  Brier {_text(part['brier'])}  AUC {_text(part['auc'])}"
     upper.text(0.98, 0.02, numbers, ha="right", fontsize=8, color=TEXT_COLOR)
     width = part["bins"][0]["high"] - part["bins"][0]["low"]

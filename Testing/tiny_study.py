@@ -83,6 +83,8 @@ TINY_OPTIONS = (
     "stage2.unlabelled_batch=2",
     "stage2.validate_every=1",
     "stage2.warmup=0",
+    "stage2.pseudo_labels=voxel",
+    "phantoms.count=0",
 )
 
 

@@ -24,6 +24,8 @@ TRAINING = (
     "stage2.epochs=60",
     "stage2.warmup=0.85",
     "stage2.validate_every=6",
+    "stage2.labelled_batch=4",
+    "phantoms.count=0",  # the study is made of phantoms already
 )
 
 

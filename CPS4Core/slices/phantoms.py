@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from CPS4Core.config import InputConfig, PhantomsConfig
-from CPS4Core.errors import CPS4Error
 from CPS4Core.progress import Progress
 from CPS4Core.slices.cache import CachedCase, open_case, slot, store_array, store_images
 from CPS4Core.slices.grid import make_grid
@@ -26,7 +25,7 @@ def cache_phantoms(
 ) -> list[CachedCase]:
     """The configured number of varied phantoms; only missing ones are made.
 
-    Raises CPS4Error where the schema has no structure that a phantom shows.
+    None, with a message, where the schema has no structure that a phantom shows.
     """
     progress = progress or Progress()
     cases = [
@@ -34,10 +33,12 @@ def cache_phantoms(
         for number in progress.track(range(phantoms.count), "phantoms", phantoms.count)
     ]
     if cases and not any(case.classes - {0} for case in cases):
-        raise CPS4Error(
-            "The phantoms show none of this study's structures",
-            cure="Name them as the built-in schemas do (L5, L4/L5), or set phantoms.count=0",
+        progress.message(
+            "The phantoms show none of this study's structures, so training goes without them; "
+            "they know levels by their names in the built-in schemas (L5, L4/L5)",
+            "warning",
         )
+        return []
     return cases
 
 

@@ -35,12 +35,27 @@ class Column:
     backwards: np.ndarray
     bin_mm: float
 
-    def locate(self, voxels: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Voxel places [M, 3] in mm -> nearest point [M], mm behind the line, mm aside."""
-        _, nearest = cKDTree(self.points).query(voxels)
-        away = voxels - self.points[nearest]
-        behind = (away * self.backwards[nearest]).sum(axis=1)
-        return nearest, behind, away[:, 0]
+    def locate(
+        self, voxels: tuple[np.ndarray, ...], spacing: tuple[float, float, float]
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Voxel indices (slice, row, col), [M] each -> nearest point [M], mm behind it, mm aside.
+
+        The nearest point is sought in the sagittal plane, once per pixel, and then moved by the
+        line's tilt to the side, which comes to the same for curves as wide as a spine's.
+        """
+        slices, rows, cols = voxels
+        pixels = np.zeros((int(rows.max(initial=0)) + 1, int(cols.max(initial=0)) + 1), np.int64)
+        pixels[rows, cols] = 1
+        used = np.argwhere(pixels) * spacing[1:]
+        pixels[pixels > 0] = np.arange(len(used))
+        _, nearest = cKDTree(self.points[:, 1:]).query(used)
+        away = ((used - self.points[nearest, 1:]) * self.backwards[nearest, 1:]).sum(axis=1)
+        pixel = pixels[rows, cols]
+        point = nearest[pixel]
+        tilt = np.gradient(self.points[:, 0]) / self.bin_mm
+        aside = slices * spacing[0] - self.points[point, 0]
+        moved = point + np.round(aside * tilt[point] / self.bin_mm).astype(np.int64)
+        return np.clip(moved, 0, len(self.points) - 1), away[pixel], aside
 
 
 def find_column(

@@ -21,6 +21,10 @@ PROCESS_SPREAD = 9.0
 """Uncertainty in mm of where along the column a posterior element belongs."""
 
 
+ENOUGH_VOXELS = 20_000
+"""How many voxels of bodies tell well enough how the network's names translate."""
+
+
 @dataclass(frozen=True)
 class _Places:
     """Voxels of bone or disc: indices, place along the column in bins, mm behind its middle."""
@@ -56,7 +60,7 @@ def name_voxels(
     bone = np.nonzero((either * max(1.0, options.tissue_prior) > other) & (labels == 0))
     if not len(bone[0]):
         return labels
-    along, behind, _ = column.locate(np.stack(bone, axis=1) * np.asarray(spacing))
+    along, behind, _ = column.locate(bone, spacing)
     in_column = np.abs(behind) <= options.body_half_depth
     in_column &= (along >= segments[0].first) & (along < segments[-1].last)
     kept = either[bone] * np.where(in_column, options.tissue_prior, 1) > other[bone]
@@ -142,6 +146,7 @@ def _name_processes(
         return np.asarray(probabilities[s[chosen], :, r[chosen], c[chosen]], np.float32)[:, raw]
 
     index = np.array([chain[g.link].index for g in own], np.uint8)
+    in_body = np.flatnonzero(in_body)[:: max(1, int(in_body.sum()) // ENOUGH_VOXELS)]
     in_bodies, spoken = named[in_body], given(in_body)
     table = np.stack([spoken[in_bodies == i].sum(axis=0) for i in index], axis=1)
     table = (table + 1e-3) / (table + 1e-3).sum(axis=1, keepdims=True)

@@ -11,8 +11,8 @@ class DecodingOptions:
 
     bin_mm: step along the column.
     floor: probability below which shape evidence makes no further difference.
-    tissue_power: exponent of the share of tissue in the column; below 1 half-seen bone counts more.
-    tissue_full: least share of tissue that counts as all; above it the volume's own upper range does.
+    tissue_power: exponent of the share of tissue in the column; below 1 half-seen counts more.
+    tissue_full: least share of tissue that counts as all; above it the column's upper range does.
     shape_weight: weight of the shape evidence per mm of column.
     vertebra_weight, disc_weight: weight of the level evidence of one whole structure.
     level_floor: share of the level evidence taken as unknown (0..1).
@@ -51,7 +51,7 @@ class DecodingOptions:
     scale_spread: float = 0.15
     start_penalty: float = 4.0
     end_penalty: float = 4.0
-    no_anchor_disc_penalty: float = 0.7
+    no_anchor_disc_penalty: float = 2.0
     unnamed_penalty: float = 1.0
     border_mm: float = 8.0
     body_half_depth: float = 17.0

@@ -13,6 +13,10 @@ HALF_DEPTH, HALF_WIDTH = 12.0, 15.0
 """How much around the middle line is looked at in mm: inside the bodies of small vertebrae too."""
 
 
+ENOUGH_MM = 1.5
+"""Of voxels finer than this not all are read."""
+
+
 @dataclass(frozen=True)
 class Profile:
     """classes: mean probabilities [N, K] upwards; extra: the same of extra maps, or None.
@@ -33,7 +37,7 @@ def column_profile(
 ) -> Profile:
     """Average [S, K, h, w] maps in a tube around the column, across it."""
     voxels = _tube(column, (len(probabilities), *probabilities.shape[2:]), spacing)
-    nearest, behind, aside = column.locate(voxels * np.asarray(spacing))
+    nearest, behind, aside = column.locate(tuple(voxels.T), spacing)
     width = max(HALF_WIDTH, 0.6 * spacing[0])
     inside = (np.abs(behind) <= HALF_DEPTH) & (np.abs(aside) <= width)
     voxels, nearest = voxels[inside], nearest[inside]
@@ -69,11 +73,12 @@ def _tube(
         max(0, int(np.floor(low[0] / spacing[0]))),
         min(shape[0], int(np.ceil(high[0] / spacing[0])) + 1),
     )
-    rows = np.arange(shape[1])
+    rows = np.arange(0, shape[1], max(1, int(ENOUGH_MM / spacing[1])))
     middle = np.interp(rows * spacing[1], column.points[::-1, 1], column.points[::-1, 2])
     # A steep line's tube is wider along the row than across the line.
-    reach = int(np.ceil(1.9 * HALF_DEPTH / spacing[2]))
-    cols = np.round(middle / spacing[2]).astype(int)[:, None] + np.arange(-reach, reach + 1)
+    step = max(1, int(ENOUGH_MM / spacing[2]))
+    reach = int(np.ceil(1.9 * HALF_DEPTH / spacing[2] / step)) * step
+    cols = np.round(middle / spacing[2]).astype(int)[:, None] + np.arange(-reach, reach + 1, step)
     inside = (cols >= 0) & (cols < shape[2])
     row_of = np.broadcast_to(rows[:, None], cols.shape)[inside]
     plane = np.stack([row_of, cols[inside]], axis=1)

@@ -83,8 +83,9 @@ def best_sequence(
 ) -> tuple[list[Segment], float]:
     """The best order, upwards, and how much better it scores than no spine at all."""
     best: tuple[float, _Chart] | None = None
+    looks = _Looks(evidence, chain, options)
     for scale in options.scales:
-        chart = _Chart(evidence, chain, options, scale)
+        chart = _Chart(looks, scale)
         score = chart.score - 0.5 * (np.log(scale) / options.scale_spread) ** 2
         if best is None or score > best[0]:
             best = (score, chart)
@@ -92,77 +93,49 @@ def best_sequence(
     return best[1].segments(), best[1].gain
 
 
-class _Chart:
-    """Forward and backward scores for one size of the spine."""
+class _Looks:
+    """What stretches look like, whatever the size of the spine: scores of tissue and level.
 
-    def __init__(
-        self, evidence: Evidence, chain: list[Link], options: DecodingOptions, scale: float
-    ):
+    scores: [L, bins, reach] of link k on bins t .. t + d (d from 1); -inf where impossible.
+    """
+
+    def __init__(self, evidence: Evidence, chain: list[Link], options: DecodingOptions):
         self.evidence, self.chain, self.options = evidence, chain, options
-        self.bins = evidence.tissue.shape[1]
+        self.bins = n = evidence.tissue.shape[1]
+        widest = max(options.scales)
         longest = max(
-            SACRUM_RANGE[1] if k.is_sacrum else (2.2 if k.is_disc else 1.7) * k.height * scale
+            SACRUM_RANGE[1] if k.is_sacrum else (2.2 if k.is_disc else 1.7) * k.height * widest
             for k in chain
         )
-        self.reach = min(self.bins, int(np.ceil(longest / options.bin_mm)))
+        self.reach = reach = min(n, int(np.ceil(longest / options.bin_mm)))
         log = np.log(evidence.tissue + options.floor) * options.shape_weight * options.bin_mm
         self.shape = np.concatenate([np.zeros((4, 1)), np.cumsum(log, axis=1)], axis=1)
-        self.stretch = self._stretches(scale)
-        self.below = self.shape[0][None] + self._start_costs()
-        self.above = self.shape[0][-1] - self.shape[0] + self._end_costs()
-        self.forward, self.backward = self._forward(), self._backward()
-        ends = self.forward + self.above
-        self.nothing = float(self.shape[0][-1])
-        self.score = max(float(ends.max()), self.nothing)
-        self.gain = float(ends.max()) - self.nothing
-
-    def _stretches(self, scale: float) -> np.ndarray:
-        """Score [L, bins, reach] of link k on bins t .. t + d (d from 1); -inf where impossible."""
-        o, n, reach = self.options, self.bins, self.reach
         first = np.arange(n)[:, None]
-        length = np.arange(1, reach + 1)[None]
-        last = np.minimum(first + length, n)
-        possible = first + length <= n
-        border = max(1, round(o.border_mm / o.bin_mm))
-        cut = (first < border) | (last > n - border)
-        mm = length * o.bin_mm
+        self.length = np.arange(1, reach + 1)[None]
+        last = np.minimum(first + self.length, n)
+        border = max(1, round(options.border_mm / options.bin_mm))
+        self.cut = (first < border) | (last > n - border)
+        impossible = first + self.length > n
+        tissue = [np.where(impossible, -np.inf, s[last] - s[first]) for s in self.shape]
         sums = {kind: self._sums(kind, first, last) for kind in (VERTEBRA, DISC)}
-        result = np.empty((len(self.chain), n, reach))
-        for k, link in enumerate(self.chain):
-            kind = tissue_of(link)
-            score = self.shape[kind][last] - self.shape[kind][first]
-            score = score + self._height_scores(link, scale, mm, cut)
-            weight = o.disc_weight if link.is_disc else o.vertebra_weight
-            if not link.is_sacrum:
-                mass = sums[kind]
-                score = score + weight * self._level_scores(
-                    self.evidence.levels, k, mass, first, last
-                )
-                if self.evidence.extra is not None:
-                    score = score + weight * o.extra_weight * self._level_scores(
-                        self.evidence.extra, k, None, first, last
+        self.scores = np.stack([tissue[tissue_of(link)] for link in chain])
+        for k, link in enumerate(chain):
+            if link.index and not link.is_sacrum:
+                weight = options.disc_weight if link.is_disc else options.vertebra_weight
+                mass = sums[tissue_of(link)]
+                self.scores[k] += weight * self._level_scores(evidence.levels, k, mass, first, last)
+                if evidence.extra is not None:
+                    self.scores[k] += (
+                        weight
+                        * options.extra_weight
+                        * self._level_scores(evidence.extra, k, None, first, last)
                     )
-            if link.index == 0 and k and all(c.index == 0 for c in self.chain[k:]):
-                score = score - o.unnamed_penalty
-            result[k] = np.where(possible, score, -np.inf)
-        return result
+            if link.index == 0 and k and all(c.index == 0 for c in chain[k:]):
+                self.scores[k] -= options.unnamed_penalty
 
     def _sums(self, kind: int, first: np.ndarray, last: np.ndarray) -> np.ndarray:
         total = np.concatenate([[0], np.cumsum(self.evidence.tissue[kind])])
         return np.asarray(total[last] - total[first])
-
-    def _height_scores(
-        self, link: Link, scale: float, mm: np.ndarray, cut: np.ndarray
-    ) -> np.ndarray:
-        o = self.options
-        if link.is_sacrum:
-            low, high = SACRUM_RANGE
-            return np.where((mm >= low) | cut, 0.0, -2.0) + np.where(mm <= high, 0.0, -np.inf)
-        spread = o.disc_spread if link.is_disc else o.vertebra_spread
-        away = np.log(mm / (link.height * scale))
-        # A structure at the image's border may show any part of its height.
-        away = np.where(cut, np.maximum(away, 0), away)
-        return np.asarray(-0.5 * (away / spread) ** 2)
 
     def _level_scores(
         self,
@@ -189,6 +162,39 @@ class _Chart:
         # Where hardly any of the tissue is seen, its name says little.
         known = whole if mass is None else mass
         return np.asarray(score * np.minimum(1, 2 * known / (last - first)))
+
+
+class _Chart:
+    """Forward and backward scores for one size of the spine."""
+
+    def __init__(self, looks: _Looks, scale: float):
+        self.evidence, self.chain, self.options = looks.evidence, looks.chain, looks.options
+        self.bins, self.reach = looks.bins, looks.reach
+        mm = looks.length * looks.options.bin_mm
+        self.stretch = looks.scores + np.stack(
+            [self._height_scores(link, scale, mm, looks.cut) for link in looks.chain]
+        )
+        background = looks.shape[0]
+        self.below = background[None] + self._start_costs()
+        self.above = background[-1] - background + self._end_costs()
+        self.forward = self._forward()
+        ends = self.forward + self.above
+        self.nothing = float(background[-1])
+        self.score = max(float(ends.max()), self.nothing)
+        self.gain = float(ends.max()) - self.nothing
+
+    def _height_scores(
+        self, link: Link, scale: float, mm: np.ndarray, cut: np.ndarray
+    ) -> np.ndarray:
+        o = self.options
+        if link.is_sacrum:
+            low, high = SACRUM_RANGE
+            return np.where((mm >= low) | cut, 0.0, -2.0) + np.where(mm <= high, 0.0, -np.inf)
+        spread = o.disc_spread if link.is_disc else o.vertebra_spread
+        away = np.log(mm / (link.height * scale))
+        # A structure at the image's border may show any part of its height.
+        away = np.where(cut, np.maximum(away, 0), away)
+        return np.asarray(-0.5 * (away / spread) ** 2)
 
     def _start_costs(self) -> np.ndarray:
         """Cost [L, bins + 1] of the lowest visible structure being link k at bin t."""
@@ -246,6 +252,7 @@ class _Chart:
         """The best order with its margins; empty where no spine scores better."""
         if self.gain <= 0:
             return []
+        self.backward = self._backward()
         ends = self.forward + self.above
         k, t = (int(i) for i in np.unravel_index(ends.argmax(), ends.shape))
         found = []

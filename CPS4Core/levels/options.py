@@ -41,8 +41,8 @@ class DecodingOptions:
     tissue_power: float = 0.6
     tissue_full: float = 1.0
     shape_weight: float = 0.15
-    vertebra_weight: float = 0.22
-    disc_weight: float = 0.1
+    vertebra_weight: float = 0.7
+    disc_weight: float = 0.3
     level_floor: float = 0.2
     extra_weight: float = 1.0
     vertebra_spread: float = 0.18
@@ -60,7 +60,7 @@ class DecodingOptions:
     disc_behind_mm: float = 32.0
     process_votes: bool = True
     process_slope: float = 0.35
-    kind_prior: float = 8.0
+    kind_prior: float = 16.0
     tissue_prior: float = 2.0
     absent_below: float = 0.25
     certain_margin: float = 3.0

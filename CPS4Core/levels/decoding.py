@@ -9,7 +9,7 @@ import numpy as np
 from CPS4Core.errors import CPS4Error
 from CPS4Core.levels.chain import ANCHOR_DISC_ORDER, Link, level_chain
 from CPS4Core.levels.column import find_column
-from CPS4Core.levels.findings import decoding_warnings
+from CPS4Core.levels.findings import CLEAR_TURNS, decoding_warnings, taking_turns
 from CPS4Core.levels.naming import name_voxels
 from CPS4Core.levels.options import DecodingOptions
 from CPS4Core.levels.profile import column_profile
@@ -25,7 +25,7 @@ class DecodedStructure:
     """A structure of the found order, from the lowest upwards.
 
     confidence: that it has the right name, 0..1, from the margin to the next best order.
-    evidence: mean probability of its tissue in the column; near 0 where it was only inferred.
+    evidence: share of its tissue in the column, 0..1; near 0 where it was only inferred.
     middle: its middle in mm along (slice, row, col) from the first voxel.
     """
 
@@ -100,7 +100,8 @@ def decode_levels(
             chain[s.link].order <= ANCHOR_DISC_ORDER and s.evidence >= options.absent_below
             for s in segments
         )
-        factor = 1.0 if anchored else UNANCHORED
+        turns = taking_turns(segments, chain)
+        factor = (1.0 if anchored else UNANCHORED) * min(1.0, turns / CLEAR_TURNS)
         confidence = [factor * _certainty(s, chain, options) for s in segments]
         warnings = decoding_warnings(evidence, segments, chain, confidence, schema, options)
         for s, sure in zip(segments, confidence, strict=True):

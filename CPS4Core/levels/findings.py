@@ -12,6 +12,16 @@ from CPS4Core.schema import LabelSchema
 UNSURE = 0.5
 """Confidence below which a level's name is called uncertain."""
 
+CLEAR_TURNS = 0.3
+"""How clearly bone and disc take turns in a column that is surely one: the least of 34 decoded
+SPIDER volumes had 0.30, blobs of noise 0.02 to 0.08."""
+
+
+def taking_turns(segments: list[Segment], chain: list[Link]) -> float:
+    """Mean of each named structure's own tissue less the other kind's, -1..1; 0 without any."""
+    named = [s for s in segments if chain[s.link].index]
+    return float(np.mean([s.evidence - s.rival for s in named])) if named else 0.0
+
 
 def decoding_warnings(
     evidence: Evidence,
@@ -29,6 +39,8 @@ def decoding_warnings(
         for s in segments
     ]
     warnings = _anchor(evidence, segments, chain, names, schema, options)
+    if taking_turns(segments, chain) < CLEAR_TURNS / 2:
+        warnings.append("Bone and disc hardly take turns: this may be no spine")
     absent = [
         n
         for n, s in zip(names, segments, strict=True)

@@ -127,8 +127,8 @@ def test_six_lumbar_levels_are_told(spine: Sample) -> None:
     looks = dict(zip(VERTEBRAE[2:], VERTEBRAE[1:-1], strict=True))
     looks |= dict(zip(DISCS[1:], DISCS[:-1], strict=True))
     result = decode(spine.renamed(looks))
-    assert warned(result, "more lumbar levels than usual")
-    assert [s.name for s in result.structures][:4] == ["S", "L5/S", "L5", "L4/L5"]
+    assert warned(result, "lumbar levels than usual")
+    assert max(s.confidence for s in result.structures if s.name in VERTEBRAE[1:]) < 0.5
 
 
 def test_a_doubled_level_is_told(spine: Sample) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 from CPS4Core.errors import CPS4Error
 from CPS4Core.levels.chain import ANCHOR_DISC_ORDER, Link, level_chain
 from CPS4Core.levels.column import find_column
+from CPS4Core.levels.counting import count_difference
 from CPS4Core.levels.findings import CLEAR_TURNS, decoding_warnings, taking_turns
 from CPS4Core.levels.naming import name_voxels
 from CPS4Core.levels.options import DecodingOptions
@@ -17,7 +18,8 @@ from CPS4Core.levels.sequence import Segment, best_sequence, evidence_of
 from CPS4Core.schema import LabelSchema
 
 UNANCHORED = 0.5
-"""Factor of the confidence where nothing is seen from which levels are counted."""
+"""Factor of the confidence where nothing is seen from which levels are counted, or where the count
+does not fit what they look like."""
 
 
 @dataclass(frozen=True)
@@ -84,10 +86,10 @@ def decode_levels(
         return DecodedLevels(raw_labels, warnings=["The label schema has no levels to decode"])
     vertebra, disc = (_tissue(probabilities, chain, kind) for kind in (False, True))
     haze = _haze(probabilities, chain)
-    clear = (
+    clear_vertebra, clear_disc = (
         np.maximum(t - haze[_own(chain, k)].sum(), 0) for t, k in ((vertebra, False), (disc, True))
     )
-    column = find_column(*clear, spacing, rows, options)
+    column = find_column(clear_vertebra, clear_disc, spacing, rows, options)
     segments: list[Segment] = []
     warnings = ["No column of vertebrae and discs was found"]
     structures: list[DecodedStructure] = []
@@ -101,9 +103,13 @@ def decode_levels(
             for s in segments
         )
         turns = taking_turns(segments, chain)
-        factor = (1.0 if anchored else UNANCHORED) * min(1.0, turns / CLEAR_TURNS)
+        difference = count_difference(evidence, segments, chain, options)
+        factor = 1.0 if anchored and not difference else UNANCHORED
+        factor *= min(1.0, turns / CLEAR_TURNS)
         confidence = [factor * _certainty(s, chain, options) for s in segments]
-        warnings = decoding_warnings(evidence, segments, chain, confidence, schema, options)
+        warnings = decoding_warnings(
+            evidence, segments, chain, confidence, difference, schema, options
+        )
         for s, sure in zip(segments, confidence, strict=True):
             index = chain[s.link].index
             if not index:

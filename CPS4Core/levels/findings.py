@@ -12,6 +12,10 @@ from CPS4Core.schema import LabelSchema
 UNSURE = 0.5
 """Confidence below which a level's name is called uncertain."""
 
+LEAST_UPPER = 3
+"""Vertebrae that must look like their neighbours before the count is doubted: networks that learned
+from few scans often name the highest two alike."""
+
 CLEAR_TURNS = 0.3
 """How clearly bone and disc take turns in a column that is surely one: the least of 34 decoded
 SPIDER volumes had 0.30, blobs of noise 0.02 to 0.08."""
@@ -28,10 +32,14 @@ def decoding_warnings(
     segments: list[Segment],
     chain: list[Link],
     confidence: list[float],
+    difference: int,
     schema: LabelSchema,
     options: DecodingOptions,
 ) -> list[str]:
-    """Sentences about the anchor, levels without evidence, doubled, fused and nameless ones."""
+    """Sentences about the anchor, levels without evidence, doubled, fused and nameless ones.
+
+    difference: see `count_difference`.
+    """
     if not segments:
         return ["No column of vertebrae and discs was found"]
     names = [
@@ -69,6 +77,12 @@ def decoding_warnings(
         last = schema.structures[chain[_highest_named(chain)].index - 1].name
         warnings.append(
             f"{nameless} more vertebrae above {last} than the label schema has names for"
+        )
+    if difference:
+        more = "higher" if difference > 0 else "lower"
+        warnings.append(
+            f"Counted from the sacrum, levels would be {abs(difference)} {more} than they look: "
+            "transitional vertebra, or more or fewer lumbar levels than usual"
         )
     warnings += _two_counts(evidence, segments, chain, names, options)
     unsure = [n for n, c in zip(names, confidence, strict=True) if n and c < UNSURE]
@@ -150,7 +164,7 @@ def _two_counts(
         lower, upper = shifts[:cut], shifts[cut:]
         steps = {v for v in upper if v is not None}
         if (
-            len(upper) >= 2
+            len(upper) >= LEAST_UPPER
             and upper.count(None) == 0
             and len(steps) == 1
             and abs(next(iter(steps))) == 1

@@ -52,6 +52,7 @@ def test_the_made_model_labels_about_as_much_as_a_spine_fills(tmp_path: Path) ->
 def test_the_command_measures_everything(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    monkeypatch.setattr(run, "DECODED_SIZES", ((160, 80),))
     monkeypatch.setattr(run, "IMPORTS", ("import json", "import no_such_module"))
     output = tmp_path / "figures.json"
     options = ["--sizes", "32x16", "--slices", "2", "--widths", "4,8", "--repeats", "1"]
@@ -62,7 +63,14 @@ def test_the_command_measures_everything(
     rows = {row["name"]: row for row in json.loads(output.read_text())["rows"]}
     assert rows.pop("import no_such_module")["value"] is None
     assert all(row["value"] > 0 for row in rows.values())
-    for part in (BASELINE, "one-shot command", "peak memory", "prompt maps", "import json"):
+    for part in (
+        BASELINE,
+        "one-shot command",
+        "peak memory",
+        "prompt maps",
+        "level decoding",
+        "import json",
+    ):
         assert any(part in name for name in rows), part
     assert "one-shot command" in capsys.readouterr().out
 

@@ -57,6 +57,7 @@ class Plan:
 SECONDS = {(512, 512): 2.5, (1024, 1024): 9.0}
 MEGABYTES = {(1024, 1024): 700.0}
 ONE_SHOT_SECONDS, MAPS_CPU_SECONDS, FASTER = 3.5, 0.6, 2.0
+DECODED_SIZES, DECODING_CPU_SECONDS = ((160, 80), (320, 160), (512, 256)), 0.3
 BASELINE_ROWS = 512  # above, eager float32 takes minutes and the ratio tells nothing new
 
 
@@ -99,6 +100,11 @@ def run_benchmark(plan: Plan, progress: Progress) -> list[Row]:
                 MAPS_CPU_SECONDS,
             )
         )
+        progress.message("level decoding")
+        for size in DECODED_SIZES:
+            seconds = speed.decoding_seconds(plan.slices, size, plan.repeats)
+            name = f"level decoding, {plan.slices} x {_text(size)}"
+            rows.append(Row(name, seconds, "CPU-s", DECODING_CPU_SECONDS))
         progress.message("commands in processes of their own")
         rows += _process_rows(plan, {s: m.folder for s, m in models.items()}, volumes, home)
     for statement in IMPORTS:

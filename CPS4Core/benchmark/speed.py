@@ -130,6 +130,29 @@ def prompt_maps_cpu_seconds(info: ModelInfo, slices: int) -> float:
     return time.process_time() - began
 
 
+def decoding_seconds(slices: int, size: tuple[int, int], repeats: int) -> float:
+    """CPU seconds of naming the levels of a phantom's labels at the working size, decoded jointly.
+
+    The labels stand in for a network's output, with every tenth of the probability elsewhere.
+    """
+    from CPS4Core.levels import decode_levels
+    from CPS4Core.phantom.make import make_phantom
+    from CPS4Core.schema import built_in_schema
+    from CPS4Core.volumes.sagittal import to_sagittal
+
+    schema = built_in_schema("mrspineseg")
+    stack = to_sagittal(make_phantom(0, size, slices, schema, sacrum_visible=True)[1])
+    rest = 0.1 / schema.class_count
+    sharp = np.eye(schema.class_count, dtype=np.float32) * np.float32(0.9) + np.float32(rest)
+    maps = np.moveaxis(sharp[schema.to_indices(stack.array)], -1, 1).copy()
+    seconds = []
+    for _ in range(repeats):
+        began = time.process_time()
+        decode_levels(maps, stack.spacing, schema)
+        seconds.append(time.process_time() - began)
+    return min(seconds)
+
+
 def best_of(
     work: dict[str, Callable[[], object]], repeats: int, progress: Progress
 ) -> dict[str, float]:

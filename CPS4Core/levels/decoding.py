@@ -81,15 +81,18 @@ def decode_levels(
     height = probabilities.shape[2]
     rows = (0, height) if content is None else (content[0], content[0] + content[2])
     chain = level_chain(schema)
-    raw_labels = probabilities.argmax(axis=1).astype(np.uint8)
+    others = _without_place(probabilities, chain)
     if not chain:
-        return DecodedLevels(raw_labels, warnings=["The label schema has no levels to decode"])
+        return DecodedLevels(others, warnings=["The label schema has no levels to decode"])
     vertebra, disc = (_tissue(probabilities, chain, kind) for kind in (False, True))
     haze = _haze(probabilities, chain)
-    clear_vertebra, clear_disc = (
-        np.maximum(t - haze[_own(chain, k)].sum(), 0) for t, k in ((vertebra, False), (disc, True))
+    column = find_column(
+        np.maximum(vertebra - haze[_own(chain, False)].sum(), 0),
+        np.maximum(disc - haze[_own(chain, True)].sum(), 0),
+        spacing,
+        rows,
+        options,
     )
-    column = find_column(clear_vertebra, clear_disc, spacing, rows, options)
     segments: list[Segment] = []
     warnings = ["No column of vertebrae and discs was found"]
     structures: list[DecodedStructure] = []
@@ -126,11 +129,10 @@ def decode_levels(
                 )
             )
         labels = name_voxels(
-            probabilities, raw_labels, vertebra, disc, column, segments, chain, spacing, options
+            probabilities, others, vertebra, disc, column, segments, chain, spacing, options
         )
     else:
-        placed = [link.index for link in chain if link.index]
-        labels = np.where(np.isin(raw_labels, placed), np.uint8(0), raw_labels)
+        labels = others
     return DecodedLevels(labels, structures, warnings)
 
 
@@ -144,6 +146,15 @@ def _tissue(probabilities: np.ndarray, chain: list[Link], is_disc: bool) -> np.n
 
 def _own(chain: list[Link], is_disc: bool) -> list[int]:
     return sorted({k.index for k in chain if k.index and k.is_disc == is_disc})
+
+
+def _without_place(probabilities: np.ndarray, chain: list[Link]) -> np.ndarray:
+    """Class indices [S, h, w] uint8 of what has no place along the spine; 0 elsewhere."""
+    placed = [0, *_own(chain, False), *_own(chain, True)]
+    if len(placed) == probabilities.shape[1]:
+        return np.zeros((len(probabilities), *probabilities.shape[2:]), np.uint8)
+    raw = probabilities.argmax(axis=1).astype(np.uint8)
+    return np.where(np.isin(raw, placed), np.uint8(0), raw)
 
 
 def _haze(probabilities: np.ndarray, chain: list[Link]) -> np.ndarray:

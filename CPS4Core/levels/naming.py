@@ -36,7 +36,7 @@ class _Places:
 
 def name_voxels(
     probabilities: np.ndarray,
-    raw: np.ndarray,
+    others: np.ndarray,
     vertebra: np.ndarray,
     disc: np.ndarray,
     column: Column,
@@ -47,12 +47,11 @@ def name_voxels(
 ) -> np.ndarray:
     """Class indices [S, h, w] uint8: each voxel's tissue with the name of its place.
 
-    raw: the network's own class indices [S, h, w]. The tissue is the likeliest of vertebra, disc
-    and background, levels summed up. Tissue that does not belong to the column (fat, bowel) and
-    unnamed structures become background. Classes without a place along the spine stay.
+    others: [S, h, w] what has no place along the spine, and keeps its class.
+    The tissue is the likeliest of vertebra, disc and background, levels summed up. Tissue that does
+    not belong to the column (fat, bowel) and unnamed structures become background.
     """
-    placed = [link.index for link in chain if link.index]
-    labels = np.where(np.isin(raw, placed), np.uint8(0), raw)
+    labels = others.copy()
     if not segments:
         return labels
     other = 1 - vertebra - disc

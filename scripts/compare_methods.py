@@ -233,6 +233,8 @@ def main() -> None:
     parser.add_argument("--output", type=Path, required=True)
     parser.add_argument("--preset", default="cpu")
     parser.add_argument("--rows", type=Path, default=ROWS, help="YAML file of the rows")
+    parser.add_argument("--only", nargs="+", metavar="ROW", help="some of the file's rows")
+    parser.add_argument("--maps", nargs="*", metavar="STAGE1", help="also score these stages 1")
     parser.add_argument(
         "--unjudged", default="", help="structures that the study's labels leave out, by comma"
     )
@@ -246,7 +248,12 @@ def main() -> None:
     args = parser.parse_args()
     args.output.mkdir(parents=True, exist_ok=True)
     chosen = yaml.safe_load(args.rows.read_text(encoding="utf-8"))
-    Comparison(args, chosen["rows"], chosen.get("stage1", {}), Lock()).run()
+    rows, stage1 = chosen["rows"], chosen.get("stage1", {})
+    if args.only:
+        rows = {name: rows[name] for name in args.only}
+        needed = {row["stage1"] for row in rows.values() if "stage1" in row}
+        stage1 = {name: s for name, s in stage1.items() if name in needed | {*(args.maps or ())}}
+    Comparison(args, rows, stage1, Lock()).run()
 
 
 if __name__ == "__main__":

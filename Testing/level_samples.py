@@ -7,11 +7,14 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy.ndimage import gaussian_filter
 
+from CPS4Core.levels import DecodedLevels, decode_levels
 from CPS4Core.phantom.make import make_phantom
 from CPS4Core.schema import LabelSchema, built_in_schema
 from CPS4Core.volumes.sagittal import to_sagittal
 
 SCHEMA = built_in_schema("mrspineseg")
+VERTEBRAE = [s.name for s in SCHEMA.structures if s.kind == "vertebra"]
+DISCS = [s.name for s in SCHEMA.structures if s.kind == "disc"]
 
 
 @dataclass(frozen=True)
@@ -66,3 +69,13 @@ def soft(truth: np.ndarray, count: int, blur: float = 0.7, certain: float = 0.9)
     if blur:
         maps = gaussian_filter(maps, (0, 0, blur, blur))
     return maps * certain + (1 - certain) / count
+
+
+def decode(spoiled: Sample) -> DecodedLevels:
+    """The sample's probabilities, decoded."""
+    return decode_levels(spoiled.maps, spoiled.spacing, spoiled.schema)
+
+
+def warned(result: DecodedLevels, words: str) -> bool:
+    """Whether one of the warnings has these words."""
+    return any(words in text for text in result.warnings)

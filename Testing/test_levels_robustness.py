@@ -4,21 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from level_samples import SCHEMA, Sample, sample, soft
+from level_samples import DISCS, SCHEMA, VERTEBRAE, Sample, decode, sample, soft, warned
 from scipy.ndimage import gaussian_filter
 
 from CPS4Core.levels import DecodedLevels, decode_levels
-
-VERTEBRAE = [s.name for s in SCHEMA.structures if s.kind == "vertebra"]
-DISCS = [s.name for s in SCHEMA.structures if s.kind == "disc"]
-
-
-def decode(spoiled: Sample) -> DecodedLevels:
-    return decode_levels(spoiled.maps, spoiled.spacing, spoiled.schema)
-
-
-def warned(result: DecodedLevels, words: str) -> bool:
-    return any(words in text for text in result.warnings)
 
 
 def surest(result: DecodedLevels) -> float:

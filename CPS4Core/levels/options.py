@@ -38,7 +38,7 @@ class DecodingOptions:
 
     bin_mm: float = 2.0
     floor: float = 0.1
-    tissue_power: float = 0.6
+    tissue_power: float = 0.7
     tissue_full: float = 1.0
     shape_weight: float = 0.15
     vertebra_weight: float = 0.7

@@ -71,6 +71,12 @@ def held_out_cases(info: ModelInfo, study: Study, split: str) -> list[Case]:
     return cases
 
 
+def never_labelled(info: ModelInfo, study: Study) -> tuple[str, ...]:
+    """Structures that no labelled training case showed: the truth cannot judge them here."""
+    seen: dict[str, int] = info.provenance.get("classes", {})
+    return tuple(n for n in study.schema.class_names[1:] if seen.get(n) == 0)
+
+
 def measure_cases(
     info: ModelInfo,
     study: Study,
@@ -82,7 +88,10 @@ def measure_cases(
     """The cases as they are, then each variant of them."""
     images = {c.id: c.image for c in cases}
     labels = {c.id: c.label for c in cases if c.label is not None}
-    yield _measure(info, study, ORIGINAL, "as they are", images, labels, output, options, progress)
+    unjudged = never_labelled(info, study)
+    yield _measure(
+        *(info, study, ORIGINAL, "as they are", images, labels, output, options, progress, unjudged)
+    )
     for variant in VARIANTS:
         folder = output / variant.name
         made: dict[str, Path] = {}
@@ -97,7 +106,8 @@ def measure_cases(
                 make_folder(path.parent)
                 write_volume(image, path)
         yield _measure(
-            info, study, variant.name, variant.what, made, truth, output, options, progress
+            *(info, study, variant.name, variant.what, made, truth, output, options, progress),
+            unjudged,
         )
 
 
@@ -144,6 +154,7 @@ def _measure(
     output: Path,
     options: Options,
     progress: Progress,
+    unjudged: tuple[str, ...] = (),
 ) -> Measured:
     predictions = output / name / "predictions"
     found = segment_volumes(list(images.values()), predictions, info.folder, options, progress)
@@ -155,7 +166,7 @@ def _measure(
     scores = evaluate_pairs(
         pairs,
         study.schema,
-        Settings(rare, distances=False),
+        Settings(rare, distances=False, unjudged=unjudged),
         prediction_schema=info.schema,
         progress=progress,
     )

@@ -5,7 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from CPS4Core.model_card.measure import ANCHOR_WARNING, MEASURES, ORIGINAL, Measured
+from CPS4Core.model_card.measure import (
+    ANCHOR_WARNING,
+    MEASURES,
+    ORIGINAL,
+    Measured,
+    never_labelled,
+)
 from CPS4Core.model_folder import ModelInfo
 from CPS4Core.study.folder import Study
 
@@ -33,7 +39,7 @@ def card_text(
         _intro(info),
         _labels(info),
         _data(info, study),
-        _quality(split, measured),
+        _quality(split, measured, never_labelled(info, study)),
         _pictures(pictures),
         _anchor(measured),
         _limits(info, split),
@@ -113,7 +119,7 @@ def _data(info: ModelInfo, study: Study) -> str:
     )
 
 
-def _quality(split: str, measured: Sequence[Measured]) -> str:
+def _quality(split: str, measured: Sequence[Measured], unjudged: Sequence[str]) -> str:
     scored = [m for m in measured if m.cases]
     part = PARTS[split]
     head = f"| {part} cases | cases | " + " | ".join(HEADS[m] for m in MEASURES) + " |"
@@ -133,7 +139,9 @@ def _quality(split: str, measured: Sequence[Measured]) -> str:
         each.append(f"| {case} | " + " | ".join(row) + " |")
     return (
         "## Measured quality\n\nBy the rule of `cps4 evaluate` at native resolution: classes that "
-        "are only predicted count 0. Shape takes all levels as one; right level is the share of "
+        "are only predicted count 0"
+        + (f" (not {', '.join(unjudged)}, which the labels leave out)" if unjudged else "")
+        + ". Shape takes all levels as one; right level is the share of "
         "voxels with the right level among those with the right tissue.\n\n"
         + "\n".join(lines)
         + "\n\n"

@@ -76,6 +76,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     card.add_argument(
         "--phantoms", type=int, default=6, metavar="N", help="with hidden sacrum (%(default)s)"
     )
+    card.add_argument(
+        "--note", default="", metavar="TEXT", help="a sentence about the data, for the card"
+    )
     card.add_argument("--levels", choices=("raw", "decoded"), help="default: the model's own")
     card.add_argument("--device", default="auto", help="auto, cpu, cuda (default: auto)")
     card.add_argument("--engine", choices=("auto", "torch", "openvino"), default="auto")
@@ -115,6 +118,7 @@ def _card(args: argparse.Namespace, progress: Progress) -> int:
         split=args.split,
         phantoms=args.phantoms,
         no_anchor=args.no_anchor,
+        note=args.note,
         device=args.device,
         engine=args.engine,
         threads=args.threads,

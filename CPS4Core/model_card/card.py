@@ -33,7 +33,8 @@ PICTURE_WIDTH, PICTURE_COLORS = 900, 96
 
 @dataclass(frozen=True)
 class CardOptions:
-    """What is measured: the study's part, how many phantoms, a volume without sacrum."""
+    """What is measured: the study's part, how many phantoms, a volume without sacrum. `note` is a
+    sentence about the data that the study's files do not say."""
 
     split: str = "test"
     phantoms: int = 6
@@ -42,6 +43,7 @@ class CardOptions:
     engine: str = "auto"
     threads: int | None = None
     levels: str | None = None
+    note: str = ""
 
 
 def write_card(
@@ -70,7 +72,7 @@ def write_card(
         measured.append(measure_phantoms(info, study, options.phantoms, output, run, progress))
     pictures = _pictures(measured, info.folder / PICTURES)
     commands = card_commands(info, study, options)
-    text = card_text(info, study, options.split, measured, pictures, commands)
+    text = card_text(info, study, options.split, measured, pictures, commands, options.note)
     write_json(output / "card.json", summary(measured))
     write_text(info.folder / CARD, text)
     write_text(output / "MODEL_CARD.md", text)

@@ -32,13 +32,14 @@ def card_text(
     measured: Sequence[Measured],
     pictures: Mapping[str, str],
     commands: Sequence[str],
+    note: str = "",
 ) -> str:
     """The card in Markdown. pictures: {caption: path relative to the card}."""
     sections = [
         f"# Model card: {info.name}",
         _intro(info),
         _labels(info),
-        _data(info, study),
+        _data(info, study, note),
         _quality(split, measured, never_labelled(info, study)),
         _pictures(pictures),
         _anchor(measured),
@@ -90,7 +91,7 @@ def _labels(info: ModelInfo) -> str:
     return text
 
 
-def _data(info: ModelInfo, study: Study) -> str:
+def _data(info: ModelInfo, study: Study, note: str) -> str:
     known = info.provenance
     counts = [
         ("cases with labels", len(known.get("labelled", []))),
@@ -105,6 +106,7 @@ def _data(info: ModelInfo, study: Study) -> str:
     )
     reference = study.dataset.get("reference") if study.dataset.get("name") == info.data else None
     text += f": {reference}." if reference else "."
+    text += f" {note}" if note else ""
     if initial := known.get("initial"):
         text += (
             f"\n\nIt began with the weights of the model {initial['name']}, trained on "
@@ -193,6 +195,12 @@ def _limits(info: ModelInfo, split: str) -> str:
         "measurement on other scanners.",
         f"The data come from one source ({info.data}); its labels' conventions are the model's.",
     ]
+    unknown = [n for n, count in info.provenance.get("classes", {}).items() if not count]
+    if unknown and _phantoms(info):
+        limits.append(
+            f"{', '.join(unknown)}: learned from phantoms; found where it lies, but its outline may "
+            "take in neighbouring tissue."
+        )
     if split == "val":
         limits.insert(
             0, "Measured on **validation** cases, which chose the best epoch: the numbers flatter."

@@ -198,8 +198,8 @@ def _limits(info: ModelInfo, split: str) -> str:
     unknown = [n for n, count in info.provenance.get("classes", {}).items() if not count]
     if unknown and _phantoms(info):
         limits.append(
-            f"{', '.join(unknown)}: learned from phantoms; found where it lies, but its outline may "
-            "take in neighbouring tissue."
+            f"{', '.join(unknown)}: learned from phantoms; the outline may take in neighbouring "
+            "tissue."
         )
     if split == "val":
         limits.insert(

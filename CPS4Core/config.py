@@ -183,6 +183,11 @@ class Stage2Config(_Options):
     unsure_levels: Literal["shape", "ignore"]
     """Such a structure teaches its shape alone (vertebra, disc, background), or nothing."""
 
+    @property
+    def warmup_steps(self) -> int:
+        """Updates before the unlabelled slices teach."""
+        return round(self.warmup * self.epochs * self.iterations_per_epoch)
+
 
 class PhantomsConfig(_Options):
     """Made-up scans with full labels as additional labelled cases."""

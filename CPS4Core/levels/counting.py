@@ -10,9 +10,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from CPS4Core.levels.chain import ANCHOR_DISC_ORDER, Link
+from CPS4Core.levels.chain import Link
 from CPS4Core.levels.options import DecodingOptions
-from CPS4Core.levels.sequence import Evidence, Segment, best_sequence
+from CPS4Core.levels.sequence import Evidence, Segment, anchor_seen, best_sequence
 
 
 def count_difference(
@@ -24,11 +24,7 @@ def count_difference(
     """
     blind = replace(options, vertebra_weight=0.0, disc_weight=0.0)
     counted, _ = best_sequence(evidence, chain, blind)
-    anchored = any(
-        chain[s.link].order <= ANCHOR_DISC_ORDER and s.evidence >= options.absent_below
-        for s in counted
-    )
-    if not anchored:
+    if not anchor_seen(counted, chain, options):
         return 0
     steps = []
     for s in segments:

@@ -7,14 +7,14 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from CPS4Core.errors import CPS4Error
-from CPS4Core.levels.chain import ANCHOR_DISC_ORDER, Link, level_chain
+from CPS4Core.levels.chain import Link, level_chain
 from CPS4Core.levels.column import find_column
 from CPS4Core.levels.counting import count_difference
 from CPS4Core.levels.findings import CLEAR_TURNS, decoding_warnings, taking_turns
 from CPS4Core.levels.naming import name_voxels
 from CPS4Core.levels.options import DecodingOptions
 from CPS4Core.levels.profile import column_profile
-from CPS4Core.levels.sequence import Segment, best_sequence, evidence_of
+from CPS4Core.levels.sequence import Segment, anchor_seen, best_sequence, evidence_of
 from CPS4Core.schema import LabelSchema
 
 UNANCHORED = 0.5
@@ -101,10 +101,7 @@ def decode_levels(
             column_profile(probabilities, extra, column, spacing), chain, haze, options
         )
         segments, _ = best_sequence(evidence, chain, options)
-        anchored = any(
-            chain[s.link].order <= ANCHOR_DISC_ORDER and s.evidence >= options.absent_below
-            for s in segments
-        )
+        anchored = anchor_seen(segments, chain, options)
         turns = taking_turns(segments, chain)
         difference = count_difference(evidence, segments, chain, options)
         factor = 1.0 if anchored and not difference else UNANCHORED

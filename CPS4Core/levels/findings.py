@@ -6,7 +6,7 @@ import numpy as np
 
 from CPS4Core.levels.chain import ANCHOR_DISC_ORDER, Link
 from CPS4Core.levels.options import DecodingOptions
-from CPS4Core.levels.sequence import Evidence, Segment
+from CPS4Core.levels.sequence import Evidence, Segment, anchor_seen
 from CPS4Core.schema import LabelSchema
 
 UNSURE = 0.5
@@ -104,12 +104,7 @@ def _anchor(
         for k in chain
         if k.index and k.order <= ANCHOR_DISC_ORDER
     ]
-    seen = [
-        s
-        for s in segments
-        if chain[s.link].order <= ANCHOR_DISC_ORDER and s.evidence >= options.absent_below
-    ]
-    if seen or not anchors:
+    if anchor_seen(segments, chain, options) or not anchors:
         return []
     return [
         f"Level anchor not visible: neither {' nor '.join(anchors)} was found, so all levels may "

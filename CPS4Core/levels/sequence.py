@@ -36,6 +36,14 @@ class Segment:
     rival: float
 
 
+def anchor_seen(segments: list[Segment], chain: list[Link], options: DecodingOptions) -> bool:
+    """Whether anything is visible from which levels are counted: the sacrum or its disc."""
+    return any(
+        chain[s.link].order <= ANCHOR_DISC_ORDER and s.evidence >= options.absent_below
+        for s in segments
+    )
+
+
 def tissue_of(link: Link) -> int:
     """Row of `Evidence.tissue` that speaks for a link."""
     return DISC if link.is_disc else SACRUM if link.is_sacrum else VERTEBRA

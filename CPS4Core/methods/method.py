@@ -52,13 +52,12 @@ class Method(nn.Module):
         super().__init__()
         self.network, self.schema, self.options = network, schema, options
         self.register_buffer("steps_done", torch.zeros((), dtype=torch.long))
-        self.warmup_steps = round(options.warmup * options.epochs * options.iterations_per_epoch)
 
     steps_done: Tensor
 
     def losses(self, batch: Batch) -> dict[str, Tensor]:
         """Named, weighted losses; their sum is minimised. Supervised alone while warming up."""
-        if int(self.steps_done) < self.warmup_steps:
+        if int(self.steps_done) < self.options.warmup_steps:
             return self.supervised_losses(batch)
         return self.all_losses(batch)
 

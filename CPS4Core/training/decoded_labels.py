@@ -43,8 +43,7 @@ class DecodedLabels:
     progress: Progress
 
     def __post_init__(self) -> None:
-        steps = round(self.options.warmup * self.options.epochs * self.options.iterations_per_epoch)
-        self.first_epoch = steps // self.options.iterations_per_epoch
+        self.first_epoch = self.options.warmup_steps // self.options.iterations_per_epoch
         self.made_in = -1
         self.decoded: dict[str, DecodedCase] = {}
 

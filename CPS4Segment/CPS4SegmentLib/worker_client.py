@@ -17,7 +17,6 @@ from collections.abc import Callable
 from typing import Any
 
 from CPS4Core.errors import CPS4Error
-
 from CPS4SegmentLib.worker_process import WorkerProcess
 
 POLL_MS = 50
@@ -227,7 +226,9 @@ class WorkerClient:
             request.result = result if isinstance(result, dict) else {}
             self._finish(request, "done")
         elif kind == "failed":
-            self._finish(request, "failed", str(event.get("message") or "The worker gave no reason"))
+            self._finish(
+                request, "failed", str(event.get("message") or "The worker gave no reason")
+            )
         elif kind == "cancelled":
             self._finish(request, "cancelled")
         else:

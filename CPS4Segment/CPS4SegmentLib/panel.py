@@ -1,4 +1,4 @@
-"""What the sections of the panel share: the frame, the parameters, the worker and the status line."""
+"""What the sections share: the frame, the parameters, the worker and the status line."""
 
 from __future__ import annotations
 
@@ -78,10 +78,6 @@ class Panel:
 
         def say_what_came() -> None:
             inside = [m for m in self.discovery.models or [] if _is_in(str(m["folder"]), folder)]
-            if not inside:
-                self.say(
-                    f"There is no model in {folder}. Choose a folder with model.json.", "warning"
-                )
             for model in inside:
                 problem = model.get("problem")
                 self.say(

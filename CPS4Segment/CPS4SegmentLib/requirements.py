@@ -1,4 +1,4 @@
-"""Which Python packages are missing in Slicer, and how they get there. Nothing is imported for it."""
+"""Which Python packages are missing in Slicer, and how they get there; imports none of them."""
 
 from __future__ import annotations
 

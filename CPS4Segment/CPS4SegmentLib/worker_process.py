@@ -26,7 +26,7 @@ class WorkerProcess:
             if os.name == "nt"
             else {"start_new_session": True}
         )
-        self._log = tempfile.TemporaryFile()
+        self._log = tempfile.TemporaryFile()  # noqa: SIM115 (closed by `close`)
         try:
             self._process = subprocess.Popen(
                 command,

@@ -1,7 +1,7 @@
 """A worker that behaves as it is told, well or badly; run as a process by the tests.
 
 Its behaviour is the `mood` in a request's arguments, or the first word on its command line. `marks`
-is a folder in which it leaves a file for every start, so that a second life can differ from the first.
+is a folder where it leaves a file at every start, so that a second life can differ from the first.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Section Segment: the volume, the model, one button that starts and stops, progress and messages."""
+"""Section Segment: the volume, the model, one button that starts and stops, progress, messages."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ REPLACE = (
 
 
 class SegmentSection(Section):
-    """Idle, running or stopping: `_run` and its `stopping` say which, `_problem` what is missing."""
+    """Idle, running or stopping: `_run` says which. `_problem` says what is missing to start."""
 
     FILE, BUTTON = "SegmentSection", "segmentCollapsibleButton"
 

@@ -1,4 +1,4 @@
-"""Section Segment, clicked through: what is missing, a run, and everything that can get in its way."""
+"""Section Segment, clicked through: what is missing, a run, and what can get in its way."""
 
 from __future__ import annotations
 
@@ -140,7 +140,7 @@ def test_two_models_of_one_name_can_be_told_apart(panel: Any, machine: Machine) 
 def test_model_of_another_machine_is_named_as_missing(panel: Any) -> None:
     make_volume()
     panel.parameters.model = "cervical"
-    assert "The model cervical is not here" in panel.ui.applyButton.toolTip
+    assert "The model cervical is not on this machine" in panel.ui.applyButton.toolTip
     assert panel.ui.modelComboBox.currentIndex == -1 and not panel.ui.applyButton.enabled
 
 

@@ -18,7 +18,7 @@ from CPS4SegmentLib.sections import SECTIONS
 
 _COLORS = {"info": "", "warning": "color: #b06000;", "error": "color: #c02020;"}
 _CONNECTED: list[Any] = []
-"""Every wrapper that was connected to widgets. Slicer before 5.12 leaves an observer of it on the node,
+"""Every wrapper that was connected to widgets. Slicer before 5.12 leaves its observer on the node,
 and crashes at the node's next change once Python's garbage collection has taken the wrapper."""
 _LEVELS = {"info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
 

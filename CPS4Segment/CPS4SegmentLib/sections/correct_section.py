@@ -146,7 +146,7 @@ class CorrectSection(Section):
             return
 
         def done(result: dict[str, Any]) -> None:
-            self.ui.submittedLabel.setText(outcome(result, submission.folder))
+            self.ui.submittedLabel.setText("\n".join([outcome(result, submission.folder), *left_out]))
             self.ui.noteEdit.setText("")
             self.panel.say(f"The correction of case {result['case']} is submitted.")
             self._show_button()
@@ -156,5 +156,5 @@ class CorrectSection(Section):
             self._show_button()
 
         self.ui.submittedLabel.setText("")
-        self._run.start(submission, self._segmentation, self._volume, done, failed)
+        left_out = self._run.start(submission, self._segmentation, self._volume, done, failed)
         self._show_button()

@@ -60,10 +60,10 @@ class LevelControls:
     @says_errors
     def _shift(self) -> None:
         old, new = self._row.name, self._names.currentText
-        notes = level_shift.shift_levels(self._segmentation, self._row.segment_id, new)
-        self.panel.say(" ".join([f"{old} is now {new}; all levels moved along.", *notes]))
+        lines = level_shift.shift_levels(self._segmentation, self._row.segment_id, new)
+        self.panel.say(f"{old} is now {new}; {len(lines)} structures were renamed.")
 
     @says_errors
     def _undo(self) -> None:
-        level_shift.undo_shift(self._segmentation)
-        self.panel.say("The last renaming of levels is taken back.")
+        lines = level_shift.undo_shift(self._segmentation)
+        self.panel.say(f"Undone: {len(lines)} structures have their earlier names again.")

@@ -15,7 +15,6 @@ from CPS4SegmentLib.sections.level_controls import LevelControls
 from CPS4SegmentLib.sections.reporting import says_errors
 from CPS4SegmentLib.sections.section import Section
 from CPS4SegmentLib.sections.structure_table import StructureTable
-from CPS4SegmentLib.segment_tags import NAMED_BY, USER, tag
 
 if TYPE_CHECKING:
     from CPS4SegmentLib.panel import Panel
@@ -92,12 +91,13 @@ class ReviewSection(Section, VTKObservationMixin):
             except CPS4Error as error:
                 summary = str(error)
         self._rows = {row.segment_id: row for row in rows}
-        self._table.fill(rows, {i for i in self._rows if self._is_named_by_hand(i)})
+        self._table.fill(rows)
         self.ui.summaryLabel.setText(summary)
         self.ui.warningsLabel.setText("\n".join(f"\N{BULLET} {text}" for text in warnings))
         self.ui.warningsLabel.setVisible(bool(warnings))
         self._show_levels()
 
+    @says_errors
     def _show_levels(self) -> None:
         self._levels.show(self._shown, self._rows.get(self._table.selected))
 
@@ -105,20 +105,17 @@ class ReviewSection(Section, VTKObservationMixin):
         """One line over all structures."""
         if not rows:
             return "This segmentation has no structures."
-        ends = rows[0].name if len(rows) == 1 else f"{rows[0].name} to {rows[-1].name}"
-        text = f"{len(rows)} structures, {ends}, from top to bottom."
+        levels = [row.name for row in rows if row.kind in ("vertebra", "disc")]
+        count = "1 structure" if len(rows) == 1 else f"{len(rows)} structures"
+        text = f"{count}, {levels[0]} to {levels[-1]}." if len(levels) > 1 else f"{count}."
         result = read_record(self._shown, RESULT) or {}
         sure = result.get("levels_confidence")
-        if sure is None or any(self._is_named_by_hand(i) for i in self._rows):
+        if sure is None or any(row.named_by_hand for row in rows):
             return text
         text += f" The numbering is {sure:.0%} sure.".replace("%", " %")
         if not result.get("calibrated"):
             text += " This model's confidences are not calibrated and mean little."
         return text
-
-    def _is_named_by_hand(self, segment_id: str) -> bool:
-        segment = self._shown.GetSegmentation().GetSegment(segment_id)
-        return tag(segment, NAMED_BY) == USER
 
     @says_errors
     def _jump(self, segment_id: str) -> None:

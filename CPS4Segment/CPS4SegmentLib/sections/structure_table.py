@@ -43,10 +43,10 @@ class StructureTable:
         row = self._table.currentRow()
         return self._ids[row] if 0 <= row < len(self._ids) else None
 
-    def fill(self, rows: list, by_hand: set[str]) -> None:
-        """Show `rows` (structures.StructureRow); those in `by_hand` were named by the user.
+    def fill(self, rows: list) -> None:
+        """Show `rows` (structures.StructureRow); neither callback is called.
 
-        The selected segment stays selected if it is still there. Neither callback is called.
+        The selected segment stays selected if it is still there.
         """
         selected = self.selected
         was_blocked = self._table.blockSignals(True)
@@ -54,7 +54,7 @@ class StructureTable:
             self._ids = [row.segment_id for row in rows]
             self._table.setRowCount(len(rows))
             for number, row in enumerate(rows):
-                self._fill_row(number, row, row.segment_id in by_hand)
+                self._fill_row(number, row)
             self._table.resizeRowsToContents()
             if selected in self._ids:
                 self._table.setCurrentCell(self._ids.index(selected), NAME)
@@ -64,7 +64,7 @@ class StructureTable:
         finally:
             self._table.blockSignals(was_blocked)
 
-    def _fill_row(self, number: int, row, by_hand: bool) -> None:
+    def _fill_row(self, number: int, row) -> None:
         visible = _item("")
         visible.setFlags(visible.flags() | qt.Qt.ItemIsUserCheckable)
         visible.setCheckState(qt.Qt.Checked if row.visible else qt.Qt.Unchecked)
@@ -75,7 +75,7 @@ class StructureTable:
         volume = _item(f"{row.volume_mm3 / 1000:.1f}", right=True)
         warnings = _item(". ".join(row.warnings))
         warnings.setToolTip("\n".join(row.warnings))
-        items = (visible, name, volume, _confidence(row.confidence, by_hand), warnings)
+        items = (visible, name, volume, _confidence(row.confidence, row.named_by_hand), warnings)
         for column, item in enumerate(items):
             self._table.setItem(number, column, item)
 
@@ -118,7 +118,7 @@ def _confidence(confidence: float | None, by_hand: bool) -> "qt.QTableWidgetItem
     return item
 
 
-def _swatch(color: tuple[float, float, float]) -> "qt.QIcon":
+def _swatch(color: tuple[int, int, int]) -> "qt.QIcon":
     pixmap = qt.QPixmap(12, 12)
-    pixmap.fill(qt.QColor.fromRgbF(*color))
+    pixmap.fill(qt.QColor(*color))
     return qt.QIcon(pixmap)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -88,6 +89,6 @@ def outcome(result: dict[str, Any], study: Path) -> str:
 
 
 def train_command(study: Path) -> str:
-    """The command that takes the study's labels as they are now."""
-    runs = study.parent / "runs" / study.name
-    return f'cps4 train "{study}" --output "{runs}"'
+    """The command that trains on the study as it is now, into a folder that is not there yet."""
+    run = study.parent / "runs" / f"{study.name}-{datetime.now():%Y-%m-%d-%H%M}"
+    return f'cps4 train "{study}" --output "{run}"'

@@ -40,14 +40,17 @@ class SubmissionRun:
         volume: Any,
         on_done: Callable[[dict[str, Any]], None],
         on_failed: Callable[[str], None],
-    ) -> None:
-        """Export both nodes and submit them; raises CPS4Error where they cannot be exported."""
+    ) -> list[str]:
+        """Export both nodes and submit them; returns what the export left out, in sentences.
+
+        Raises CPS4Error where they cannot be exported.
+        """
         self._folder = Path(tempfile.mkdtemp(prefix="CPS4-", dir=slicer.app.temporaryPath))
         image, label = self._folder / "volume.nrrd", self._folder / "label.nrrd"
         try:
             schema = schema_of(segmentation)
             export_volume(volume, str(image))
-            export_labels(segmentation, volume, schema, str(label))
+            left_out = export_labels(segmentation, volume, schema, str(label))
         except BaseException:
             self._clean()
             raise
@@ -75,8 +78,9 @@ class SubmissionRun:
             },
             on_done=done,
             on_failed=failed,
-            on_cancelled=lambda: failed("The submission was stopped; the study is as it was"),
+            on_cancelled=lambda: failed("The submission was stopped; the study is as it was."),
         )
+        return left_out
 
     def forget(self) -> None:
         """Call nobody any more; the worker completes or undoes what it has begun."""

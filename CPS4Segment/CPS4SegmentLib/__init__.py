@@ -1,1 +1,5 @@
-"""What the module is made of: the client of the worker, the scene layer and the panel."""
+"""What the module CPS4 Spine Segment is made of; importing it makes CPS4Core importable too."""
+
+from CPS4SegmentLib.core_path import add_core
+
+add_core()

@@ -14,9 +14,9 @@ import slicer.util
 class Driver:
     """The opened panel: its widgets, its parameters and the worker that the test answers for."""
 
-    def __init__(self, widget: Any, worker: Any):
-        self.widget, self.worker = widget, worker
-        self.panel = widget.panel
+    def __init__(self, widget: Any):
+        self.widget, self.panel = widget, widget.panel
+        self.worker = widget.logic.worker
         self.lines: list[tuple[str, str]] = []
         self.panel.listeners.append(lambda text, level: self.lines.append((level, text)))
 
@@ -33,6 +33,14 @@ class Driver:
     def said(self, level: str) -> list[str]:
         """What the status line said at that level, oldest first."""
         return [text for said, text in self.lines if said == level]
+
+    def open(self, section: str) -> None:
+        """Enter the module with one section open; `section` is review, maps or correct."""
+        for name in ("setup", "segment", "review", "maps", "correct"):
+            getattr(self.ui, f"{name}CollapsibleButton").collapsed = name != section
+        self.widget.parent.show()
+        self.widget.enter()
+        slicer.app.processEvents()
 
     def rest(self, seconds: float = 0.4) -> None:
         """Let timers of the panel run out."""

@@ -24,6 +24,7 @@ def driver(open_panel: Any, tmp_path: Path) -> Driver:
     volume = samples.add_volume()
     panel.parameters.inputVolume = volume
     panel.import_result(samples.segment_result(volume, tmp_path))
+    panel.open("review")
     return panel
 
 

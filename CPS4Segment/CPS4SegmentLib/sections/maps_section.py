@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import qt
 import vtk
+from CPS4Core.schema import schema_from_dict
 from slicer.util import VTKObservationMixin
 
 from CPS4SegmentLib import prompt_map_view
@@ -225,7 +226,8 @@ class MapsSection(Section, VTKObservationMixin):
             for node in slice_nodes():
                 self.addObserver(node, vtk.vtkCommand.ModifiedEvent, self._show_threshold)
         elif wanted[:1] == ("all",):
-            prompt_map_view.show_integrated(self._volume, maps.integrated, maps.schema)
+            schema = schema_from_dict(maps.schema)
+            prompt_map_view.show_integrated(self._volume, maps.integrated, schema)
         else:
             prompt_map_view.hide_map()
 
@@ -239,7 +241,7 @@ class MapsSection(Section, VTKObservationMixin):
         maps = self._current
         if self._on_screen[:1] == ("one",) and self.panel.parameters.promptClass in maps.prompts:
             prompt = maps.prompts[self.panel.parameters.promptClass]
-            self.ui.thresholdLabel.setText(threshold_text(prompt, maps.slice_axis))
+            self.ui.thresholdLabel.setText(threshold_text(prompt, maps.slice_axis, self._volume))
         else:
             self.ui.thresholdLabel.setText("\N{EN DASH}")
 

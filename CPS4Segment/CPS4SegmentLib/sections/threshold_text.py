@@ -31,11 +31,11 @@ def shown_point(slice_axis: dict[str, Any]) -> tuple[float, float, float] | None
     return None if best is None else tuple(float(mm) for mm in best)
 
 
-def threshold_text(prompt: dict[str, Any], slice_axis: dict[str, Any]) -> str:
+def threshold_text(prompt: dict[str, Any], slice_axis: dict[str, Any], volume: Any) -> str:
     """The threshold in the shown slice and the highest response in the whole volume."""
     point = shown_point(slice_axis)
     threshold = None
     if point is not None:
-        threshold = prompt_map_view.threshold_at(prompt, slice_axis, point)
+        threshold = prompt_map_view.threshold_at(prompt, slice_axis, point, volume)
     here = "none in this slice" if threshold is None else f"{threshold:.2f} in this slice"
     return f"{here}; the map's highest value is {prompt['peak']:.2f}"

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import os
-import sys
+from collections.abc import Callable
 from typing import Annotated, Any
 
 import slicer
-import vtk
+from CPS4SegmentLib.machine_settings import MachineSettings
+from CPS4SegmentLib.panel import Panel
+from CPS4SegmentLib.segmentation_run import SegmentationRun
+from CPS4SegmentLib.worker_client import WorkerClient
 from slicer import vtkMRMLScalarVolumeNode, vtkMRMLSegmentationNode
 from slicer.i18n import tr as _
 from slicer.i18n import translate
@@ -19,17 +21,6 @@ from slicer.ScriptedLoadableModule import (
     ScriptedLoadableModuleWidget,
 )
 from slicer.util import VTKObservationMixin
-
-_HERE = os.path.dirname(os.path.abspath(__file__))
-# Slicer puts both on sys.path in a build or an installed extension, but only the module's own
-# folder where a source checkout is added by --additional-module-paths.
-for _folder, _package in ((_HERE, "CPS4SegmentLib"), (os.path.dirname(_HERE), "CPS4Core")):
-    if os.path.isdir(os.path.join(_folder, _package)) and _folder not in sys.path:
-        sys.path.append(_folder)
-
-from CPS4SegmentLib.machine_settings import MachineSettings  # noqa: E402
-from CPS4SegmentLib.panel import Panel  # noqa: E402
-from CPS4SegmentLib.worker_client import WorkerClient  # noqa: E402
 
 
 class CPS4Segment(ScriptedLoadableModule):
@@ -107,7 +98,14 @@ class CPS4SegmentWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
 
 class CPS4SegmentLogic(ScriptedLoadableModuleLogic):
-    """The module's work without its panel, for scripts too."""
+    """The module's work without its panel, for scripts too.
+
+    Example, in a script or the Python console::
+
+        logic = CPS4SegmentLogic()
+        segmentation = logic.segment(slicer.util.getNode("T2*"))
+        logic.close()
+    """
 
     def __init__(self, worker: WorkerClient | None = None):
         ScriptedLoadableModuleLogic.__init__(self)
@@ -115,6 +113,24 @@ class CPS4SegmentLogic(ScriptedLoadableModuleLogic):
 
     def getParameterNode(self) -> CPS4SegmentParameterNode:
         return CPS4SegmentParameterNode(super().getParameterNode())
+
+    def segment(
+        self,
+        volume: vtkMRMLScalarVolumeNode,
+        model: str | None = None,
+        device: str = "auto",
+        segmentation: vtkMRMLSegmentationNode | None = None,
+        on_event: Callable[[dict], None] | None = None,
+        timeout: float | None = None,
+    ) -> vtkMRMLSegmentationNode:
+        """Segment a volume and wait; return the new node, or the given one with new contents.
+
+        model: name or folder; None takes the installed default. timeout: in seconds.
+        Raises CPS4Error for an input that cannot be segmented and where the worker fails.
+        """
+        run = SegmentationRun(self.worker, volume, model, device, segmentation)
+        run.start(on_event=on_event)
+        return run.wait(timeout)
 
     def close(self) -> None:
         """Stop the worker process."""

@@ -1,15 +1,19 @@
-"""What the sections of the panel share: the frame, the parameters, the worker and the status line."""
+"""What the sections share: the frame, the parameters, the worker and the status line."""
 
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Callable
 from typing import Any
 
+import qt
 import slicer
 import vtk
 
+from CPS4SegmentLib.discovery import Discovery
 from CPS4SegmentLib.machine_settings import MachineSettings
+from CPS4SegmentLib.requirements import Requirements
 from CPS4SegmentLib.sections import SECTIONS
 
 _COLORS = {"info": "", "warning": "color: #b06000;", "error": "color: #c02020;"}
@@ -31,6 +35,8 @@ class Panel:
         self.resource_path = resource_path
         self.parameters: Any = None
         self.listeners: list[Callable[[str, str], None]] = []
+        self.requirements = Requirements()
+        self.discovery = Discovery(self.worker, settings, self.changed, self.say)
         self._gui: Any = None
         self._observer: Any = None
         self._refreshing = self._again = False
@@ -61,6 +67,26 @@ class Panel:
     def ask(self, question: str) -> bool:
         """Ask a question that yes or no answers; closing the box means no."""
         return bool(slicer.util.confirmYesNoDisplay(question, windowTitle="CPS4 Spine Segment"))
+
+    def add_model_folder(self) -> None:
+        """Let the user choose a folder with models, and look what is in it."""
+        folder = qt.QFileDialog.getExistingDirectory(self.frame, "Folder with a model or models")
+        if not folder:
+            return
+        folder = os.path.normpath(str(folder))
+        self.settings.model_folders = [*self.settings.model_folders, folder]
+
+        def say_what_came() -> None:
+            inside = [m for m in self.discovery.models or [] if _is_in(str(m["folder"]), folder)]
+            for model in inside:
+                problem = model.get("problem")
+                self.say(
+                    str(problem) if problem else f"Added the model {model['name']}.",
+                    "warning" if problem else "info",
+                )
+
+        self.discovery.look_for_models(say_what_came)
+        self.changed()
 
     def changed(self) -> None:
         """Let every section show what is so now; called on every change of parameters or scene."""
@@ -107,7 +133,9 @@ class Panel:
 
     def _connect_parameters(self) -> None:
         self.parameters = self.logic.getParameterNode()
-        self._gui = self.parameters.connectGui(self.ui)
+        # Not connectGui: it returns no tag in some versions of Slicer and cannot be undone then.
+        widgets = {w.property("SlicerParameterName"): w for w in vars(self.ui).values()}
+        self._gui = self.parameters.connectParametersToGui({n: w for n, w in widgets.items() if n})
         self._observer = self.parameters.AddObserver(
             vtk.vtkCommand.ModifiedEvent, lambda *_: self.changed()
         )
@@ -117,3 +145,8 @@ class Panel:
             self.parameters.RemoveObserver(self._observer)
             self.parameters.disconnectGui(self._gui)
             self.parameters = None
+
+
+def _is_in(path: str, folder: str) -> bool:
+    path, folder = os.path.normcase(os.path.normpath(path)), os.path.normcase(folder)
+    return path == folder or path.startswith(folder.rstrip(os.sep) + os.sep)

@@ -1,8 +1,8 @@
 """The resident worker process as the module sees it: requests go in, events and results come back.
 
 The worker (`python -m CPS4Core worker`) holds torch and the loaded model, so Slicer's own process
-needs neither. Both talk in JSON lines over the worker's standard streams. Nothing here uses threads:
-a timer of Qt looks at the pipe, because Slicer's event loop starves Python threads.
+needs neither. Both talk in JSON lines over the worker's standard streams. No threads here: a timer
+of Qt looks at the pipe, because Slicer's event loop starves Python threads.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from collections.abc import Callable
 from typing import Any
 
 from CPS4Core.errors import CPS4Error
-
+from CPS4SegmentLib.core_path import core_parent
 from CPS4SegmentLib.worker_process import WorkerProcess
 
 POLL_MS = 50
 CANCEL_GRACE = 10.0
-"""Seconds a request may take to reach a safe point after a cancellation; then the worker is killed."""
+"""Seconds until a cancelled request must have stopped; then the worker is killed."""
 START_LIMIT = 180.0
 """Seconds until a started worker must have said that it is ready."""
 
@@ -227,7 +227,9 @@ class WorkerClient:
             request.result = result if isinstance(result, dict) else {}
             self._finish(request, "done")
         elif kind == "failed":
-            self._finish(request, "failed", str(event.get("message") or "The worker gave no reason"))
+            self._finish(
+                request, "failed", str(event.get("message") or "The worker gave no reason")
+            )
         elif kind == "cancelled":
             self._finish(request, "cancelled")
         else:
@@ -281,16 +283,13 @@ def worker_command() -> list[str]:
 
 def _environment() -> dict[str, str]:
     """As Slicer was started with, plus the folder that holds CPS4Core."""
-    import CPS4Core
-
     try:
         import slicer.util
 
         environment = dict(slicer.util.startupEnvironment())
     except (ImportError, AttributeError):
         environment = dict(os.environ)
-    parent = os.path.dirname(os.path.dirname(os.path.abspath(CPS4Core.__file__)))
-    paths = [parent, *environment.get("PYTHONPATH", "").split(os.pathsep)]
+    paths = [str(core_parent()), *environment.get("PYTHONPATH", "").split(os.pathsep)]
     environment["PYTHONPATH"] = os.pathsep.join(dict.fromkeys(p for p in paths if p))
     environment["PYTHONIOENCODING"] = "utf-8"
     return environment

@@ -26,7 +26,7 @@ class WorkerProcess:
             if os.name == "nt"
             else {"start_new_session": True}
         )
-        self._log = tempfile.TemporaryFile()
+        self._log = tempfile.TemporaryFile()  # noqa: SIM115 (closed by `close`)
         try:
             self._process = subprocess.Popen(
                 command,
@@ -44,7 +44,7 @@ class WorkerProcess:
         self._out = self._process.stdout.fileno()
         os.set_blocking(self._out, False)
         self._buffer = b""
-        self._end_of_output = False
+        self._end_of_output = self._killed = False
 
     @property
     def pid(self) -> int:
@@ -79,6 +79,8 @@ class WorkerProcess:
 
     def last_words(self) -> str:
         """Why it ended: the last line of its log, and how it went."""
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(1)  # its output ends a moment before itself
         code = self._process.poll()
         if code is None:
             how = "it closed its output"
@@ -107,6 +109,9 @@ class WorkerProcess:
 
     def kill(self) -> None:
         """End it and its children at once."""
+        if self._killed:
+            return
+        self._killed = True  # once: the number may belong to others afterwards
         if os.name == "nt":
             if self._process.poll() is None:
                 subprocess.run(

@@ -3,5 +3,7 @@
 from __future__ import annotations
 
 from CPS4SegmentLib.sections.section import Section
+from CPS4SegmentLib.sections.segment_section import SegmentSection
+from CPS4SegmentLib.sections.setup_section import SetupSection
 
-SECTIONS: tuple[type[Section], ...] = ()
+SECTIONS: tuple[type[Section], ...] = (SetupSection, SegmentSection)

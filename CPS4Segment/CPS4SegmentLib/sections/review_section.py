@@ -11,6 +11,7 @@ from slicer.util import VTKObservationMixin
 from CPS4Core.errors import CPS4Error
 from CPS4SegmentLib import structures
 from CPS4SegmentLib.result_record import RESULT, read_record
+from CPS4SegmentLib.scene_choice import volume_of
 from CPS4SegmentLib.sections.level_controls import LevelControls
 from CPS4SegmentLib.sections.reporting import says_errors
 from CPS4SegmentLib.sections.section import Section
@@ -51,6 +52,10 @@ class ReviewSection(Section, VTKObservationMixin):
             self._shown = segmentation
             if segmentation is not None:
                 self._observe(segmentation)
+                # The other sections work on the volume that it belongs to.
+                volume = volume_of(segmentation)
+                if volume is not None and self.panel.parameters.inputVolume is not volume:
+                    self.panel.parameters.inputVolume = volume
             self._show()
 
     def close(self) -> None:

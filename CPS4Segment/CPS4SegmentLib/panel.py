@@ -92,7 +92,12 @@ class Panel:
         self.changed()
 
     def changed(self) -> None:
-        """Let every section show what is so now; called on every change of parameters or scene."""
+        """Let every section show what is so now; called on every change of parameters or scene.
+
+        While a scene is being read its nodes come one by one; all is shown at the end.
+        """
+        if slicer.mrmlScene.IsImporting():
+            return
         if self._refreshing:
             self._again = True  # a section changed a parameter while it was shown
             return

@@ -174,7 +174,8 @@ def test_progress_shows_steps_and_the_time_left(panel: Any, machine: Machine) ->
     bar = panel.ui.progressBar
     assert panel.ui.applyButton.text == "Cancel" and not bar.isHidden() and bar.maximum == 0
     pump(lambda: bar.maximum == 600 and bar.value >= 2)
-    assert panel.ui.timeLabel.text == "about 60 s left"
+    assert panel.ui.timeLabel.text == "about 60 s left" and not panel.ui.timeLabel.isHidden()
+    assert bar.format == "Work %p%"
     click(panel.ui.applyButton)
     assert panel.ui.applyButton.text == "Stopping..." and not panel.ui.applyButton.enabled
     pump(idle(panel))

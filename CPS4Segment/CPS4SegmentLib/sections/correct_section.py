@@ -146,7 +146,9 @@ class CorrectSection(Section):
             return
 
         def done(result: dict[str, Any]) -> None:
-            self.ui.submittedLabel.setText("\n".join([outcome(result, submission.folder), *left_out]))
+            self.ui.submittedLabel.setText(
+                "\n".join([outcome(result, submission.folder), *left_out])
+            )
             self.ui.noteEdit.setText("")
             self.panel.say(f"The correction of case {result['case']} is submitted.")
             self._show_button()

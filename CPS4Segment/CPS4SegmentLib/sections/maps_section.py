@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import qt
 import vtk
-from CPS4Core.schema import schema_from_dict
 from slicer.util import VTKObservationMixin
 
+from CPS4Core.schema import schema_from_dict
 from CPS4SegmentLib import prompt_map_view
 from CPS4SegmentLib.sections.maps_run import MapsRun
 from CPS4SegmentLib.sections.reporting import says_errors
@@ -112,9 +112,7 @@ class MapsSection(Section, VTKObservationMixin):
             self.panel.say("The prompt maps were cancelled; those computed before stay.")
             self.panel.changed()
 
-        self._run.start(
-            self._volume, self._model, prompts, self._take, done, failed, cancelled
-        )
+        self._run.start(self._volume, self._model, prompts, self._take, done, failed, cancelled)
         self._progress.start()
         self.ui.cancelMapsButton.setVisible(True)
         self.panel.changed()

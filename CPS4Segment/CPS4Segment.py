@@ -9,6 +9,7 @@ import slicer
 from CPS4SegmentLib.machine_settings import MachineSettings
 from CPS4SegmentLib.panel import Panel
 from CPS4SegmentLib.segmentation_run import SegmentationRun
+from CPS4SegmentLib.self_test import SelfTest
 from CPS4SegmentLib.worker_client import WorkerClient
 from slicer import vtkMRMLScalarVolumeNode, vtkMRMLSegmentationNode
 from slicer.i18n import tr as _
@@ -17,7 +18,6 @@ from slicer.parameterNodeWrapper import WithinRange, parameterNodeWrapper
 from slicer.ScriptedLoadableModule import (
     ScriptedLoadableModule,
     ScriptedLoadableModuleLogic,
-    ScriptedLoadableModuleTest,
     ScriptedLoadableModuleWidget,
 )
 from slicer.util import VTKObservationMixin
@@ -137,8 +137,5 @@ class CPS4SegmentLogic(ScriptedLoadableModuleLogic):
         self.worker.stop()
 
 
-class CPS4SegmentTest(ScriptedLoadableModuleTest):
-    """The module's self-test, to be run inside Slicer."""
-
-    def setUp(self) -> None:
-        slicer.mrmlScene.Clear()
+class CPS4SegmentTest(SelfTest):
+    """The module's self-test, where Slicer looks for it."""

@@ -11,6 +11,9 @@ import tempfile
 import time
 from typing import Any
 
+CHUNK = 1 << 16
+"""Bytes that are read at once."""
+
 
 class WorkerProcess:
     """A running worker. Raises OSError where it cannot be started.
@@ -141,7 +144,7 @@ class WorkerProcess:
 
     def _read(self) -> bytes:
         try:
-            chunk = os.read(self._out, 1 << 16)
+            chunk = os.read(self._out, CHUNK)
         except OSError:  # nothing there now (on Windows a broken pipe is the same error)
             return b""
         self._end_of_output = not chunk

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -431,6 +432,14 @@ def test_module_reloaded_in_the_middle(panel: Any, machine: Machine) -> None:
     assert names(run(again)) == {"L5"}
 
 
+def test_garbage_collection_after_the_module_does_no_harm(panel: Any) -> None:
+    """Python's collector takes the callbacks of a node that lives on, if nothing holds them."""
+    slicer.modules.CPS4SegmentWidget.cleanup()
+    gc.collect()
+    node = slicer.mrmlScene.GetSingletonNode("CPS4Segment", "vtkMRMLScriptedModuleNode")
+    node.SetAttribute("changed", "by another module")
+
+
 def test_scene_saved_and_loaded_keeps_the_choices(
     panel: Any, machine: Machine, tmp_path: Path
 ) -> None:
@@ -491,6 +500,11 @@ def test_starter_model_through_the_real_worker(load_module: Any, tmp_path: Path)
     assert panel.worker._process.pid == pid and len(segmentations()) == 1
     widget.cleanup()
     assert not Path(f"/proc/{pid}").exists() and temporary_files() == []
+
+
+def test_modules_own_self_test_passes(load_module: Any) -> None:
+    load_module(MODULE)
+    slicer.modules.CPS4SegmentInstance.runTest()
 
 
 def paint(segmentation: Any, volume: Any) -> None:

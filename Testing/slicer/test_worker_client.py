@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from CPS4SegmentLib import worker_client
+from CPS4SegmentLib import worker_client, worker_process
 from CPS4SegmentLib.worker_client import WorkerClient
 from machine import FAKE_WORKER
 
@@ -120,7 +120,11 @@ def test_killed_worker_is_named_so(client: Any) -> None:
         worker.wait(worker.submit("segment", {"mood": "killed"}))
 
 
-def test_answer_right_before_the_end_is_not_lost(client: Any) -> None:
+@pytest.mark.parametrize("chunk", [1 << 16, 5])
+def test_answer_right_before_the_end_is_not_lost(
+    client: Any, chunk: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(worker_process, "CHUNK", chunk)
     worker = client("last words")
     assert worker.wait(worker.submit("segment")) == {"n": 1}
     assert worker.wait(worker.submit("segment")) == {"n": 1}, "the next one gets a new worker"

@@ -22,6 +22,7 @@ from CPS4SegmentLib.structures import (
     spine_warnings,
 )
 from scene_samples import (
+    LEVELS,
     SCHEMA,
     SPACING,
     add_transform,

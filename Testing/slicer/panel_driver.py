@@ -42,6 +42,13 @@ class Driver:
         self.widget.enter()
         slicer.app.processEvents()
 
+    def offer_models(self, *models: dict[str, Any]) -> None:
+        """Answer what the panel asks for at its start; all packages are there."""
+        self.panel.requirements.lacking = []
+        if not any(request.command == "models" for request in self.worker.requests):
+            self.panel.discovery.look()
+        self.worker.last("models").finish({"models": list(models)})
+
     def rest(self, seconds: float = 0.4) -> None:
         """Let timers of the panel run out."""
         end = time.monotonic() + seconds
@@ -89,6 +96,18 @@ class Driver:
         """Press and release a key in a widget."""
         for kind in (qt.QEvent.KeyPress, qt.QEvent.KeyRelease):
             self._send(widget, qt.QKeyEvent(kind, key, qt.Qt.NoModifier))
+
+    def type_key(self, character: str) -> None:
+        """Type a character where the focus is: a shortcut may take it, as in the application."""
+        window = self.widget.parent.window()
+        window.activateWindow()
+        slicer.app.processEvents()
+        target = slicer.app.focusWidget() or window
+        key = getattr(qt.Qt, {",": "Key_Comma", ".": "Key_Period"}[character])
+        for kind in (qt.QEvent.ShortcutOverride, qt.QEvent.KeyPress, qt.QEvent.KeyRelease):
+            event = qt.QKeyEvent(kind, key, qt.Qt.NoModifier, character)
+            self._send(target, event)
+        slicer.app.processEvents()
 
     def save_and_load(self, path: Path) -> None:
         """Save the scene as .mrb, close it and load it again."""

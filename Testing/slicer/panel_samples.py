@@ -1,4 +1,4 @@
-"""A small made spine for the tests of the panel: a volume in the scene and what a worker says of it."""
+"""A small made spine: a volume in the scene, and what a worker would answer for it."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import SimpleITK as sitk
 import slicer
 import slicer.util
 import vtk
+
 from CPS4Core.schema import built_in_schema
 
 SCHEMA = built_in_schema("mrspineseg")
@@ -24,7 +25,7 @@ def value(name: str) -> int:
 
 
 def labels() -> np.ndarray:
-    """Structures below each other [k, j, i] = [slices, rows from the top, columns from the front]."""
+    """Structures below each other [slices, rows from the top, columns from the front]."""
     array = np.zeros((SLICES, HEIGHT * len(TOP_DOWN) + 6, DEPTH + 8), np.uint8)
     for number, name in enumerate(TOP_DOWN):
         top = 3 + number * HEIGHT
@@ -72,6 +73,23 @@ def segment_result(volume: Any, folder: Path, **changes: Any) -> dict[str, Any]:
     }
 
 
+MODEL = {
+    "name": "starter",
+    "folder": "/models/starter",
+    "data": "made spines",
+    "licence": "none",
+    "trained_on": "2 cases",
+    "quality": "mean Dice 0.8",
+    "structures": list(TOP_DOWN),
+    "schema": SCHEMA.to_dict(),
+    "prompt_maps": True,
+    "new_prompts": True,
+    "calibrated": True,
+    "problem": None,
+}
+"""An entry of the worker's answer to `models`."""
+
+
 def maps_result(volume: Any, folder: Path, prompts: list[str] | None = None) -> dict[str, Any]:
     """An answer to `maps`: L3 and S trained, T9 not; or prompts of one's own."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -86,7 +104,9 @@ def maps_result(volume: Any, folder: Path, prompts: list[str] | None = None) -> 
                 "name": name,
                 "prompt": name if prompts else SCHEMA.prompts[SCHEMA.index_of(name)],
                 "map": write_like(volume, soft, stem.with_suffix(".soft.nrrd")),
-                "binary": write_like(volume, (soft > 0).astype(np.uint8), stem.with_suffix(".nrrd")),
+                "binary": write_like(
+                    volume, (soft > 0).astype(np.uint8), stem.with_suffix(".nrrd")
+                ),
                 "thresholds": [None, 0.25, 0.5, 0.75, None],
                 "peak": 0.78,
                 "trained": not prompts and name != "T9",
@@ -94,9 +114,7 @@ def maps_result(volume: Any, folder: Path, prompts: list[str] | None = None) -> 
         )
     return {
         "prompts": described,
-        "integrated": None
-        if prompts
-        else write_like(volume, labels(), folder / "integrated.nrrd"),
+        "integrated": None if prompts else write_like(volume, labels(), folder / "integrated.nrrd"),
         "schema": SCHEMA.to_dict(),
         "slice_axis": {"origin_lps": [10, 0, 0], "direction_lps": [-1, 0, 0], "spacing_mm": 4.0},
         "encoder_weights": "own",

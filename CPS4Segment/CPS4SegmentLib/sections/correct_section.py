@@ -112,6 +112,8 @@ class CorrectSection(Section):
 
     def _show_button(self) -> None:
         missing = self._entries().missing()
+        if self.panel.requirements.lacking:
+            missing.append("some Python packages (see the section Setup)")
         if self._volume is None:
             missing.insert(0, "the volume that was segmented")
         if self._segmentation is None:
@@ -146,7 +148,9 @@ class CorrectSection(Section):
             return
 
         def done(result: dict[str, Any]) -> None:
-            self.ui.submittedLabel.setText("\n".join([outcome(result, submission.folder), *left_out]))
+            self.ui.submittedLabel.setText(
+                "\n".join([outcome(result, submission.folder), *left_out])
+            )
             self.ui.noteEdit.setText("")
             self.panel.say(f"The correction of case {result['case']} is submitted.")
             self._show_button()

@@ -17,6 +17,9 @@ from CPS4SegmentLib.requirements import Requirements
 from CPS4SegmentLib.sections import SECTIONS
 
 _COLORS = {"info": "", "warning": "color: #b06000;", "error": "color: #c02020;"}
+_CONNECTED: list[Any] = []
+"""Every wrapper that was connected to widgets. Slicer before 5.12 leaves its observer on the node,
+and crashes at the node's next change once Python's garbage collection has taken the wrapper."""
 _LEVELS = {"info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
 
 
@@ -138,6 +141,7 @@ class Panel:
 
     def _connect_parameters(self) -> None:
         self.parameters = self.logic.getParameterNode()
+        _CONNECTED.append(self.parameters)
         # Not connectGui: it returns no tag in some versions of Slicer and cannot be undone then.
         widgets = {w.property("SlicerParameterName"): w for w in vars(self.ui).values()}
         self._gui = self.parameters.connectParametersToGui({n: w for n, w in widgets.items() if n})

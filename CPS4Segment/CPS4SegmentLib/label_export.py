@@ -87,7 +87,7 @@ def _layer_labels(
     before = {scene.GetNthNode(i).GetID() for i in range(scene.GetNumberOfNodes())}
     scene.AddNode(target)
     try:
-        done = slicer.vtkSlicerSegmentationsModuleLogic.ExportSegmentsToLabelmapNode(
+        done = slicer.modules.segmentations.logic().ExportSegmentsToLabelmapNode(
             segmentation,
             ids,
             target,

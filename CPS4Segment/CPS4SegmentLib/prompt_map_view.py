@@ -7,6 +7,7 @@ user's data; the two segmentations are therefore kept out of Slicer's lists of s
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,7 @@ INTEGRATED = "CPS4 prompt maps, all classes"
 """Names of the nodes, by which they are found again after loading a scene."""
 
 _OUTLINE_COLOR = (1.0, 1.0, 1.0)
+_TITLE_LENGTH = 20
 _FOREGROUND_BEFORE = "CPS4.ForegroundBefore"
 
 
@@ -50,12 +52,12 @@ def show_map(
         node.SetAndObserveTransformNodeID(volume.GetTransformNodeID())
         slicer.util.updateVolumeFromArray(node, values)
         node.SetAttribute(PROMPT_MAP, prompt["name"])
-    _legend(node, prompt["name"])
     for composite in _composites(scene):
         if composite.GetForegroundVolumeID() != node.GetID():
             composite.SetAttribute(_FOREGROUND_BEFORE, composite.GetForegroundVolumeID() or "")
         composite.SetBackgroundVolumeID(volume.GetID())
         composite.SetForegroundVolumeID(node.GetID())
+    _legend(node, prompt["name"])  # after the views show the map: it looks for it when it changes
     set_opacity(opacity, scene)
     _draw_outline(volume, mask)
     set_outline(outline, scene)
@@ -84,7 +86,8 @@ def hide_map(scene: Any = None) -> None:
         composite.SetForegroundVolumeID(before.GetID() if before else None)
         composite.RemoveAttribute(_FOREGROUND_BEFORE)
     node = _node(scene, MAP)
-    legend = slicer.vtkSlicerColorLogic.GetColorLegendDisplayNode(node) if node else None
+    colors = slicer.modules.colors.logic()
+    legend = colors.GetColorLegendDisplayNode(node) if node else None
     if legend is not None:
         legend.SetVisibility(False)
     for name in (OUTLINE, INTEGRATED):
@@ -150,10 +153,13 @@ def _new_map(scene: Any) -> Any:
 
 
 def _legend(node: Any, title: str) -> None:
-    legend = slicer.vtkSlicerColorLogic.AddDefaultColorLegendDisplayNode(node)
-    legend.SetTitleText(title)
+    legend = slicer.modules.colors.logic().AddDefaultColorLegendDisplayNode(node)
+    legend.SetTitleText(textwrap.shorten(title, _TITLE_LENGTH, placeholder="..."))
+    legend.GetTitleTextProperty().SetFontSize(12)
+    legend.GetLabelTextProperty().SetFontSize(10)
     legend.SetNumberOfLabels(6)
     legend.SetLabelFormat("%.1f")
+    legend.SetSize(0.12, 0.4)
     legend.SetVisibility(True)
 
 

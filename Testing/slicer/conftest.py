@@ -16,7 +16,7 @@ import pytest
 
 HERE = Path(__file__).resolve().parent
 REPOSITORY = HERE.parents[1]
-sys.path[:0] = [str(HERE.parent), str(REPOSITORY)]
+sys.path[:0] = [str(HERE.parent), str(REPOSITORY), str(REPOSITORY / "CPS4Segment")]
 
 try:
     import slicerharness

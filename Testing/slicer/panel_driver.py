@@ -9,6 +9,21 @@ from typing import Any
 import qt
 import slicer
 import slicer.util
+from CPS4SegmentLib import worker_client
+from recording_worker import RecordingWorker
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+
+
+def open_module(load_module: Any, monkeypatch: Any) -> Driver:
+    """Load the module with a worker that the test answers for, and with Slicer's default settings.
+
+    load_module: conftest's fixture.
+    """
+    qt.QSettings().remove("CPS4SpineSegment")
+    monkeypatch.setattr(worker_client, "WorkerClient", RecordingWorker)
+    _, widget = load_module(REPOSITORY / "CPS4Segment" / "CPS4Segment.py")
+    return Driver(widget)
 
 
 class Driver:

@@ -1,7 +1,8 @@
-"""The section Prompt maps: computing, stepping through classes, what the views show, own prompts."""
+"""The section Prompt maps: computing, stepping through classes, views, own prompts."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +12,19 @@ pytest.importorskip("slicerharness", exc_type=ImportError)
 
 import panel_samples as samples  # noqa: E402
 import slicer  # noqa: E402
-from panel_driver import Driver  # noqa: E402
+from CPS4SegmentLib.requirements import Lack  # noqa: E402
+from panel_driver import Driver, open_module  # noqa: E402
 
 MAP = "CPS4 prompt map"
 
 
 @pytest.fixture
-def driver(open_panel: Any) -> Driver:
+def open_panel(load_module: Any, monkeypatch: pytest.MonkeyPatch) -> Callable[[], Driver]:
+    return lambda: open_module(load_module, monkeypatch)
+
+
+@pytest.fixture
+def driver(open_panel: Callable[[], Driver]) -> Driver:
     """The panel with a volume and a model that has prompt maps; nothing is computed yet."""
     panel = open_panel()
     panel.offer_models(samples.MODEL)
@@ -52,7 +59,7 @@ def is_shown(name: str) -> bool:
     return node is not None and bool(node.GetDisplayNode().GetVisibility())
 
 
-def test_what_is_missing_is_said(open_panel: Any) -> None:
+def test_what_is_missing_is_said(open_panel: Callable[[], Driver]) -> None:
     panel = open_panel()
     panel.offer_models(samples.MODEL | {"prompt_maps": False})
     panel.open("maps")
@@ -64,7 +71,7 @@ def test_what_is_missing_is_said(open_panel: Any) -> None:
     assert panel.ui.computeButton.enabled and not panel.ui.mapsHintLabel.visible
     assert not panel.ui.classSelector.enabled and not panel.ui.oneClassButton.enabled
     assert not panel.ui.allClassesButton.enabled
-    panel.panel.requirements.lacking = ["torch"]
+    panel.panel.requirements.lacking = [Lack("torch", ">=2.6", None)]
     panel.panel.changed()
     assert "Setup" in panel.ui.computeButton.toolTip and not panel.ui.computeButton.enabled
 
@@ -135,9 +142,10 @@ def test_untrained_prompt_is_said(computed: Driver) -> None:
 
 def test_threshold_follows_the_scrolled_slice(computed: Driver) -> None:
     yellow = slicer.mrmlScene.GetNodeByID("vtkMRMLSliceNodeYellow")
+    yellow.SetOrientationToSagittal()
     texts = []
     for right in (-10, -6, -2, 2):  # slices 0 to 3 of the volume
-        yellow.SetSliceOffset(right)
+        yellow.JumpSliceByCentering(right, 0, 0)
         texts.append(computed.ui.thresholdLabel.text.split(" in this slice")[0])
     assert texts == ["none", "0.25", "0.50", "0.75"]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +13,18 @@ pytest.importorskip("slicerharness", exc_type=ImportError)
 import panel_samples as samples  # noqa: E402
 import qt  # noqa: E402
 import slicer  # noqa: E402
-from panel_driver import Driver  # noqa: E402
+from panel_driver import Driver, open_module  # noqa: E402
 
 VISIBLE, NAME, VOLUME, CONFIDENCE, WARNINGS = range(5)
 
 
 @pytest.fixture
-def driver(open_panel: Any, tmp_path: Path) -> Driver:
+def open_panel(load_module: Any, monkeypatch: pytest.MonkeyPatch) -> Callable[[], Driver]:
+    return lambda: open_module(load_module, monkeypatch)
+
+
+@pytest.fixture
+def driver(open_panel: Callable[[], Driver], tmp_path: Path) -> Driver:
     """The panel with a segmented spine in Review."""
     panel = open_panel()
     volume = samples.add_volume()

@@ -112,6 +112,11 @@ class Driver:
         for kind in (qt.QEvent.KeyPress, qt.QEvent.KeyRelease):
             self._send(widget, qt.QKeyEvent(kind, key, qt.Qt.NoModifier))
 
+    def type_into(self, line: Any, text: str) -> None:
+        """Replace the text of a QLineEdit as by keyboard."""
+        line.setText(text)
+        line.textEdited(text)
+
     def type_key(self, character: str) -> None:
         """Type a character where the focus is: a shortcut may take it, as in the application."""
         window = self.widget.parent.window()

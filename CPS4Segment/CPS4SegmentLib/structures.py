@@ -92,7 +92,7 @@ def _volumes(segmentation: Any, found: list[Layer]) -> dict[str, float]:
     world = local_to_world(segmentation)
     scale = 1.0 if world is None else float(abs(np.linalg.det(world[:3, :3])))
     return {
-        segment_id: count * layer.voxel_mm3 * scale
+        segment_id: round(count * layer.voxel_mm3 * scale, 2)
         for layer in found
         for segment_id, count in layer.counts().items()
     }

@@ -308,3 +308,12 @@ def test_closing_the_scene_lets_the_editor_go(driver: Driver, study: Path) -> No
     assert not driver.ui.submitButton.enabled
     request.finish(ANSWER)
     assert driver.ui.submittedLabel.text == "", "nobody is told of a case that is gone"
+
+
+def test_editor_works_again_in_the_next_scene(driver: Driver, tmp_path: Path) -> None:
+    slicer.mrmlScene.Clear(0)
+    driver.parameters.inputVolume = volume = samples.add_volume("another")
+    segmentation = driver.import_result(samples.segment_result(volume, tmp_path))
+    assert driver.ui.segmentEditor.segmentationNode() is segmentation
+    assert driver.ui.segmentEditor.sourceVolumeNode() is volume
+    assert driver.ui.segmentEditor.mrmlSegmentEditorNode() is shared_node()

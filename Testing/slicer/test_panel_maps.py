@@ -172,6 +172,30 @@ def test_all_classes_one_class_nothing(computed: Driver) -> None:
     assert shown_class() == "L3" and computed.ui.oneClassButton.checked
 
 
+def test_result_is_hidden_while_maps_are_looked_at(computed: Driver, tmp_path: Path) -> None:
+    volume = computed.parameters.inputVolume
+    display = computed.import_result(samples.segment_result(volume, tmp_path)).GetDisplayNode()
+    assert not display.GetVisibility2D() and display.GetVisibility(), "in slice views only"
+    computed.ui.withoutResultCheckBox.click()
+    assert display.GetVisibility2D()
+    computed.ui.withoutResultCheckBox.click()
+    computed.ui.mapsCollapsibleButton.collapsed = True
+    assert display.GetVisibility2D() and shown_class() == "S", "the map stays, to paint beside it"
+    computed.ui.mapsCollapsibleButton.collapsed = False
+    assert not display.GetVisibility2D()
+    computed.widget.exit()
+    assert display.GetVisibility2D()
+    computed.widget.enter()
+    computed.ui.hideMapsButton.click()
+    assert display.GetVisibility2D()
+
+
+def test_result_hidden_in_a_saved_scene_comes_back(computed: Driver, tmp_path: Path) -> None:
+    computed.import_result(samples.segment_result(computed.parameters.inputVolume, tmp_path))
+    computed.save_and_load(tmp_path / "scene.mrb")
+    assert computed.parameters.segmentation.GetDisplayNode().GetVisibility2D()
+
+
 def test_own_prompt_is_mapped_on_demand(computed: Driver, tmp_path: Path) -> None:
     assert not computed.ui.ownPromptButton.enabled
     assert "Write a prompt" in computed.ui.ownPromptButton.toolTip

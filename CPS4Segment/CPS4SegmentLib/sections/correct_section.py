@@ -59,7 +59,7 @@ class CorrectSection(Section):
         if volume is not self._volume:
             self._volume = volume
             self._show_case()
-        self._editor.edit(segmentation, volume)
+        self._switch_editor()
         self.ui.segmentEditor.setEnabled(segmentation is not None)
         self.ui.editedLabel.setVisible(segmentation is None)
         self._show_button()

@@ -23,6 +23,11 @@ class MapViews(VTKObservationMixin):
         self._shown: tuple[str, ...] = ()
 
     @property
+    def shown(self) -> bool:
+        """Whether a map or all classes are shown."""
+        return bool(self._shown)
+
+    @property
     def one(self) -> bool:
         """Whether a single map is shown."""
         return self._shown[:1] == ("one",)

@@ -7,14 +7,15 @@ from typing import TYPE_CHECKING, Any
 import qt
 import slicer
 
+from CPS4SegmentLib.sections.hidden_result import hide_only
 from CPS4SegmentLib.sections.map_views import MapViews
+from CPS4SegmentLib.sections.maps_problem import maps_problem, own_prompt_problem
 from CPS4SegmentLib.sections.maps_run import MapsRun
 from CPS4SegmentLib.sections.reporting import says_errors
 from CPS4SegmentLib.sections.run_progress import RunProgress
 from CPS4SegmentLib.sections.section import Section
 from CPS4SegmentLib.sections.threshold_text import threshold_text
 from CPS4SegmentLib.sections.volume_maps import VolumeMaps
-from CPS4SegmentLib.volume_export import volume_problem
 
 if TYPE_CHECKING:
     from CPS4SegmentLib.panel import Panel
@@ -35,6 +36,7 @@ class MapsSection(Section):
         Section.__init__(self, panel)
         self._maps: dict[str, VolumeMaps] = {}
         self._listed: list[str] = []
+        self._entered = False
         self._views = MapViews(self._show_threshold)
         self._run = MapsRun(panel)
         self._progress = RunProgress(self.ui.mapsProgressBar, self.ui.mapsTimeLabel)
@@ -49,6 +51,8 @@ class MapsSection(Section):
         ui.oneClassButton.connect("clicked()", self._show)
         ui.allClassesButton.connect("clicked()", self._show)
         ui.hideMapsButton.connect("clicked()", self._hide)
+        ui.withoutResultCheckBox.connect("toggled(bool)", self._show_result)
+        self.button.connect("contentsCollapsed(bool)", self._show_result)
         self._keys = [
             _shortcut(PREVIOUS_KEY, ui.previousClassButton, "Previous class"),
             _shortcut(NEXT_KEY, ui.nextClassButton, "Next class"),
@@ -73,10 +77,18 @@ class MapsSection(Section):
         self._show_list()
         self._show()
 
+    def enter(self) -> None:
+        self._entered = True
+
+    def exit(self) -> None:
+        self._entered = False
+        self._show_result()
+
     def close(self) -> None:
         """Stop computing, forget the maps and delete their files."""
         self._run.forget()
         self._views.forget()
+        self._show_result()
         self._maps.clear()
         self.ui.hideMapsButton.setChecked(True)
         self._end()
@@ -161,37 +173,20 @@ class MapsSection(Section):
 
     def _show_buttons(self) -> None:
         """What can be pressed, and in the tooltips what is missing."""
-        problem = "Prompt maps are being computed" if self._run.running else self._problem()
-        hint = "" if self._run.running else problem or self._current.origin(self._model)
+        model = self._model
+        problem = maps_problem(self.panel, self._volume, model)
+        if self._run.running:
+            problem = "Prompt maps are being computed"
+        hint = "" if self._run.running else problem or self._current.origin(model)
         self.ui.mapsHintLabel.setText(hint)
         self.ui.mapsHintLabel.setVisible(bool(hint))
         self.ui.computeButton.setEnabled(not problem)
         self.ui.computeButton.setToolTip(
             problem or "Compute where each class's prompt responds in the input volume"
         )
-        if not problem and not (self._model or {}).get("new_prompts"):
-            problem = "The chosen model was saved without its text encoder: it reads no new prompts"
-        if not problem and not self.ui.ownPromptEdit.text.strip():
-            problem = "Write a prompt to the left"
+        problem = problem or own_prompt_problem(model, self.ui.ownPromptEdit.text.strip())
         self.ui.ownPromptButton.setEnabled(not problem)
         self.ui.ownPromptButton.setToolTip(problem or "Compute the map of this prompt")
-
-    def _problem(self) -> str:
-        """Why no maps can be computed, with what to do about it; empty if they can."""
-        discovery = self.panel.discovery
-        if self.panel.requirements.lacking:
-            return "Some Python packages are missing. Install them in the section Setup."
-        problem = volume_problem(self._volume)
-        if problem:
-            return problem
-        if discovery.models is None:
-            return discovery.problem or "Looking for models..."
-        model = self._model
-        if model is None:
-            return "No model is chosen. Choose one in the section Segment."
-        if not model.get("prompt_maps"):
-            return f"The model {model['name']} has no prompt maps. Choose one trained with cps4."
-        return str(model.get("problem") or "")
 
     def _show_list(self) -> None:
         maps = self._current
@@ -224,11 +219,19 @@ class MapsSection(Section):
             self._views.show_all(self._volume, maps)
         else:
             self._views.hide()
+        self._show_result()
         self._show_threshold()
 
     def _hide(self) -> None:
         self._views.hide(always=True)
+        self._show_result()
         self._show_threshold()
+
+    def _show_result(self) -> None:
+        """The result would cover the maps; it is hidden while this section is looked at."""
+        looking = self._entered and not self.button.collapsed and self._views.shown
+        hide = looking and self.ui.withoutResultCheckBox.checked and self.panel.parameters
+        hide_only(self.panel.parameters.segmentation if hide else None)
 
     def _show_threshold(self) -> None:
         text = "\N{EN DASH}"

@@ -61,7 +61,7 @@ def shift_levels(segmentation: Any, segment_id: str, new_name: str) -> list[str]
             segment = segmentation.GetSegmentation().GetSegment(segment_id)
             dress(segment, _segment(schema, new))
             set_tag(segment, NAMED_BY, USER)
-            lines.append((-new.order, f"{old.name} is now {new.name}"))
+            lines.append((-(new.order or 0), f"{old.name} is now {new.name}"))
         changed = [state for state in before if state["id"] in targets]
         for state in changed:
             state["to"] = targets[state["id"]][1].name

@@ -83,22 +83,24 @@ def new_segmentation(volume: Any, name: str) -> Any:
     node = scene.AddNewNodeByClass("vtkMRMLSegmentationNode", scene.GenerateUniqueName(name))
     node.CreateDefaultDisplayNodes()
     place(node, volume)
+    _join_study(node, volume)
     return node
 
 
 def place(segmentation: Any, volume: Any) -> None:
-    """Bind a segmentation to the volume's grid, its parent transform and its study."""
+    """Bind a segmentation to the volume's grid and its parent transform."""
     segmentation.SetReferenceImageGeometryParameterFromVolumeNode(volume)
     segmentation.SetAndObserveTransformNodeID(volume.GetTransformNodeID())
+
+
+def _join_study(segmentation: Any, volume: Any) -> None:
+    """Put a segmentation beside the volume in the subject hierarchy."""
     tree = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(volume.GetScene())
     item = tree.GetItemByDataNode(volume) if tree else 0
     if item:
         parent = tree.GetItemParent(item)
-        own = tree.GetItemByDataNode(segmentation)
-        if own:
-            tree.SetItemParent(own, parent)
-        else:
-            tree.CreateItem(parent, segmentation)
+        own = tree.GetItemByDataNode(segmentation) or tree.CreateItem(parent, segmentation)
+        tree.SetItemParent(own, parent)
 
 
 def add_segments(segmentation: Any, labels: np.ndarray, volume: Any, schema: LabelSchema) -> None:

@@ -122,3 +122,11 @@ def test_structures_without_a_level_stay_as_they_are(tmp_path: Path) -> None:
     assert names_of(segmentation) == ["L3", "L3/L4", "L4", "canal"]
     with pytest.raises(CPS4Error, match="'canal' is no level of the spine"):
         shift_levels(segmentation, "Segment_100", "L4")
+
+
+def test_a_new_result_starts_without_shifts(segmentation: Any, tmp_path: Path) -> None:
+    shift_levels(segmentation, "Segment_3", "L5")
+    result = result_of(tmp_path / "labels.nrrd")
+    import_result(result, slicer.util.getNode("Case 1"), segmentation)
+    assert not can_undo_shift(segmentation) and names_of(segmentation) == list(LUMBAR)
+    assert not any(r.named_by_hand for r in list_structures(segmentation))

@@ -9,6 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 import slicer
+from CPS4SegmentLib.color_table import color_node
+from CPS4SegmentLib.geometry import volume_matrix
+from CPS4SegmentLib.segment_voxels import common_grid, layers, oriented_image
 from CPS4SegmentLib.segmentation_import import import_result
 from CPS4SegmentLib.structures import (
     StructureRow,
@@ -19,6 +22,7 @@ from CPS4SegmentLib.structures import (
     spine_warnings,
 )
 from scene_samples import (
+    LEVELS,
     SCHEMA,
     SPACING,
     add_transform,
@@ -166,15 +170,18 @@ def test_the_result_s_own_warnings_stay_until_the_user_names_a_level(tmp_path: P
     stored = [
         "The volume was acquired in axial slices 5.0 mm apart; its sagittal view is coarse",
         "Level uncertain: L1, L2",
+        "Merged: no disc was seen at L3/L4",
     ]
     segmentation = loaded(spine(), tmp_path, warnings=stored)
     assert spine_warnings(segmentation) == stored
     rows = rows_of(segmentation)
     assert rows["L1"].warnings == rows["L2"].warnings == [stored[1]]
-    assert rows["L1/L2"].warnings == []  # L1 is not meant where it says L1/L2
+    assert rows["L1/L2"].warnings == []
+    assert rows["L3/L4"].warnings == [stored[2]]
+    assert rows["L3"].warnings == rows["L4"].warnings == []  # where it says L3/L4, L4 is not meant
     named(segmentation, "L1").SetName("T12")
     assert stored[0] in spine_warnings(segmentation)
-    assert stored[1] not in spine_warnings(segmentation)
+    assert not set(stored[1:]) & set(spine_warnings(segmentation))
 
 
 def test_a_typed_name_counts_more_than_the_old_code(tmp_path: Path) -> None:
@@ -196,14 +203,16 @@ def test_levels_in_layers_of_other_extents_and_grids_are_checked_together(tmp_pa
     segment.SetName("L3")
     segment.AddRepresentation("Binary labelmap", finer)
     segmentation.GetSegmentation().AddSegment(segment, "fine")
+    values = {
+        i: int(i.rsplit("_")[-1]) for i in segmentation.GetSegmentation().GetSegmentIDs()[:-1]
+    }
+    merged, matrix = common_grid(layers(segmentation), values | {"fine": 4})
+    assert (merged == labels).all() and (matrix == volume_matrix(volume)).all()
     assert spine_warnings(segmentation) == []
     assert rows_of(segmentation)["L3"].volume_mm3 == pytest.approx(VOXEL * (labels == 4).sum())
 
 
 def _oriented(mask: np.ndarray, volume: Any) -> Any:
-    from CPS4SegmentLib.geometry import volume_matrix
-    from CPS4SegmentLib.segment_voxels import oriented_image
-
     double = np.repeat(mask.astype(np.uint8), 2, axis=2)[1:6, 20:60]
     matrix = volume_matrix(volume)
     half = np.diag([0.5, 1, 1, 1])
@@ -232,17 +241,26 @@ def test_the_centre_of_a_ring_lies_in_the_ring(tmp_path: Path) -> None:
     labels[1:4, 8:22, 6:14] = 0
     segmentation = loaded(labels, tmp_path)
     volume = slicer.util.getNode("Case 1")
-    local = np.linalg.inv(slicer.util.arrayFromVTKMatrix(_ijk_to_ras(volume)))
-    i, j, k = (local @ [*center(segmentation, "Segment_2"), 1])[:3].round().astype(int)
+    place = np.linalg.solve(volume_matrix(volume), [*center(segmentation, "Segment_2"), 1])
+    i, j, k = place[:3].round().astype(int)
     assert labels[k, j, i] == 2
 
 
-def _ijk_to_ras(volume: Any) -> Any:
-    import vtk
-
-    matrix = vtk.vtkMatrix4x4()
-    volume.GetIJKToRASMatrix(matrix)
-    return matrix
+def test_a_segmentation_that_slicer_itself_imported_and_cropped_is_reviewed_too() -> None:
+    labels = np.pad(spine(), ((0, 0), (20, 0), (5, 0)))
+    volume = spine_volume(labels)
+    node = slicer.util.addVolumeFromArray(labels, nodeClassName="vtkMRMLLabelMapVolumeNode")
+    node.CopyOrientation(volume)
+    node.CreateDefaultDisplayNodes()
+    node.GetDisplayNode().SetAndObserveColorNodeID(color_node(SCHEMA).GetID())
+    segmentation = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode")
+    slicer.modules.segmentations.logic().ImportLabelmapToSegmentationNode(node, segmentation)
+    rows = list_structures(segmentation)
+    assert [r.name for r in rows] == list(LEVELS) and spine_warnings(segmentation) == []
+    for row in rows:
+        place = np.linalg.solve(volume_matrix(volume), [*center(segmentation, row.segment_id), 1])
+        i, j, k = place[:3].round().astype(int)
+        assert labels[k, j, i] == SCHEMA.structures[SCHEMA.index_of(row.name) - 1].value
 
 
 def test_an_empty_segment_has_no_centre(tmp_path: Path) -> None:

@@ -10,6 +10,8 @@ from typing import Any
 import slicer
 import vtk
 
+from slicerharness.signals import keep_printed_errors
+
 
 def start(gui: bool = True, testing: bool = False, main_window: bool = True) -> Any:
     """Make slicer.app, slicer.mrmlScene, slicer.modules, qt and ctk; once in a process.
@@ -21,6 +23,7 @@ def start(gui: bool = True, testing: bool = False, main_window: bool = True) -> 
     if hasattr(slicer, "app"):
         return slicer.app
     _outlast_lost_references()
+    keep_printed_errors()
     vtk.vtkOutputWindow.GetInstance().SetDisplayModeToAlwaysStdErr()
     _name_slicer_libraries()
     from slicerharness import i18n, packaging
@@ -31,7 +34,7 @@ def start(gui: bool = True, testing: bool = False, main_window: bool = True) -> 
         _make_qt_modules()
         from slicerharness.gui_application import QtApplication as Application
     else:
-        from slicerharness.application import Application  # type: ignore[assignment]
+        from slicerharness.application import Application
     app = slicer.app = Application(["Slicer"]) if gui else Application()
     app._begin(testing, main_window and gui)
     _make_python_modules()

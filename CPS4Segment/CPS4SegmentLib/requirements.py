@@ -6,9 +6,8 @@ import importlib
 from collections.abc import Callable, Collection
 from typing import NamedTuple
 
-from CPS4Core.requirements import FILE, installed_version, missing_requirements
-
 from CPS4Core.errors import CPS4Error
+from CPS4Core.requirements import FILE, installed_version, missing_requirements
 
 REQUESTER = "CPS4 Spine Segment"
 _CURE = (
@@ -31,11 +30,9 @@ class Lack(NamedTuple):
         return f"{self.name}>={self.wanted}"
 
     def __str__(self) -> str:
-        if self.broken:
-            return f"{self.name} {self.found} cannot be used".replace("  ", " ")
-        if self.found:
-            return f"{self.name} {self.found} is too old ({self.wanted} or newer is needed)"
-        return self.name
+        if self.broken or not self.found:
+            return f"{self.name} {self.found}".strip()
+        return f"{self.name} {self.found} ({self.wanted} or newer is needed)"
 
 
 class Requirements:
@@ -85,21 +82,26 @@ class Requirements:
         still = self.check()
         if still:
             raise CPS4Error(
-                f"Still missing after the installation: {', '.join(map(str, still))}",
+                f"The installation ended, but not everything is there. {describe(still)}",
                 cure="Restart Slicer; if this comes again, press Install again",
             )
 
 
-def describe(lacking: list[Lack]) -> str:
-    """One line for the user."""
-    if not lacking:
-        return "All packages are installed."
-    missing = [package.name for package in lacking if not (package.found or package.broken)]
-    parts = [str(package) for package in lacking if package.found or package.broken]
-    if missing:
-        more = f" and {len(missing) - 4} more" if len(missing) > 4 else ""
-        parts.insert(0, f"Missing: {', '.join(missing[:4])}{more}")
-    return "; ".join(parts) + "."
+def describe(lacking: list[Lack], most: int | None = None) -> str:
+    """A line for the user; of each kind `most` packages are named, the others counted."""
+    kinds = {
+        "Missing": [p for p in lacking if not (p.found or p.broken)],
+        "Too old": [p for p in lacking if p.found and not p.broken],
+        "Cannot be used": [p for p in lacking if p.broken],
+    }
+    parts = [f"{kind}: {_list(packages, most)}." for kind, packages in kinds.items() if packages]
+    return " ".join(parts) or "All packages are installed."
+
+
+def _list(packages: list[Lack], most: int | None) -> str:
+    shown = packages[:most]
+    more = f" and {len(packages) - len(shown)} more" if len(shown) < len(packages) else ""
+    return ", ".join(map(str, shown)) + more
 
 
 def _install_torch(torch: Lack) -> None:

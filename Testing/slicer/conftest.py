@@ -16,6 +16,7 @@ import pytest
 
 HERE = Path(__file__).resolve().parent
 REPOSITORY = HERE.parents[1]
+# As Slicer finds them: the module's folder is on its path too.
 sys.path[:0] = [str(HERE.parent), str(REPOSITORY), str(REPOSITORY / "CPS4Segment")]
 
 try:

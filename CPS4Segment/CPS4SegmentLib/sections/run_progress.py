@@ -15,9 +15,7 @@ class RunProgress:
     def start(self) -> None:
         """Show a busy bar."""
         self._bar.setRange(0, 0)
-        self._time.setText("")
         self._bar.show()
-        self._time.show()
 
     def stop(self) -> None:
         """Take the bar away."""
@@ -33,8 +31,10 @@ class RunProgress:
             return
         self._bar.setRange(0, total)
         self._bar.setValue(min(step, total))
+        self._bar.setFormat(f"{str(event.get('task') or '').capitalize()} %p%".strip())
         left = event.get("seconds_left")
         self._time.setText(time_left(left) if isinstance(left, (int, float)) else "")
+        self._time.setVisible(bool(self._time.text))
 
 
 def time_left(seconds: float) -> str:

@@ -138,7 +138,7 @@ class SegmentSection(Section):
         if not run.warnings:
             self.panel.say(text)
         else:
-            for warning in run.warnings:
+            for warning in run.warnings[1:]:
                 self._log(warning, "warning")
             more = len(run.warnings) - 1
             rest = f" (and {more} more, see Messages)" if more else ""

@@ -48,9 +48,10 @@ class SetupSection(Section):
         lacking = requirements.lacking
         self.ui.installButton.setVisible(bool(lacking))
         self.ui.setupLabel.setText(self._line())
+        self.ui.setupLabel.toolTip = describe(lacking)
         ready = not lacking and not discovery.problem
         device = self._device_title(discovery.usable_device) if discovery.devices else ""
-        self.button.text = "Setup" + (f": ready, {device}" if ready and device else "")
+        self.button.text = "Setup" + (f": ready ({device})" if ready and device else "")
         if ready != self._was_ready:
             self.button.collapsed = ready
             self._was_ready = ready
@@ -60,7 +61,7 @@ class SetupSection(Section):
     def _line(self) -> str:
         lacking, discovery = self.panel.requirements.lacking, self.panel.discovery
         if lacking:
-            return describe(lacking)
+            return describe(lacking, most=4)
         if discovery.problem:
             return discovery.problem
         chosen = self.panel.settings.device

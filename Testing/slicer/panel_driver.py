@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import slicer.util
 from CPS4SegmentLib import worker_client
 from recording_worker import RecordingWorker
 
-REPOSITORY = Path(__file__).resolve().parents[2]
+MODULE = Path(__file__).resolve().parents[2] / "CPS4Segment" / "CPS4Segment.py"
 
 
 def open_module(load_module: Any, monkeypatch: Any) -> Driver:
@@ -22,7 +23,7 @@ def open_module(load_module: Any, monkeypatch: Any) -> Driver:
     """
     qt.QSettings().remove("CPS4SpineSegment")
     monkeypatch.setattr(worker_client, "WorkerClient", RecordingWorker)
-    _, widget = load_module(REPOSITORY / "CPS4Segment" / "CPS4Segment.py")
+    _, widget = load_module(MODULE)
     return Driver(widget)
 
 
@@ -68,6 +69,14 @@ class Driver:
         """Let timers of the panel run out."""
         end = time.monotonic() + seconds
         while time.monotonic() < end:
+            slicer.app.processEvents()
+            time.sleep(0.02)
+
+    def wait_for(self, happened: Callable[[], Any], seconds: float = 60) -> None:
+        """Run the event loop until something is so."""
+        end = time.monotonic() + seconds
+        while not happened():
+            assert time.monotonic() < end, "it did not happen in time"
             slicer.app.processEvents()
             time.sleep(0.02)
 

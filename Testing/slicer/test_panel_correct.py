@@ -16,7 +16,7 @@ import SimpleITK as sitk  # noqa: E402
 import slicer  # noqa: E402
 from CPS4SegmentLib.requirements import Lack  # noqa: E402
 from CPS4SegmentLib.sections.submission import proposed_case_id  # noqa: E402
-from panel_driver import Driver, open_module  # noqa: E402
+from panel_driver import MODULE, Driver, open_module  # noqa: E402
 from slicerharness import dialogs, painting  # noqa: E402
 
 ANSWER = {
@@ -164,6 +164,8 @@ def test_tooltip_says_what_is_missing(driver: Driver, study: Path) -> None:
     driver.ui.caseEdit.setText("case_7")
     driver.ui.studyPath.currentPath = "relative/folder"
     assert "full path" in driver.ui.submitButton.toolTip
+    driver.ui.studyPath.currentPath = str(study.parent)
+    assert "empty or a study" in driver.ui.submitButton.toolTip
     driver.ui.studyPath.currentPath = str(study)
     driver.panel.requirements.lacking = [Lack("torch", ">=2.6", "")]
     driver.panel.changed()
@@ -208,7 +210,7 @@ def test_submit_hands_over_volume_and_labels(driver: Driver, study: Path) -> Non
     request.finish(ANSWER)
     text = driver.ui.submittedLabel.text
     assert "4 labelled cases and 12 without" in text and f'cps4 train "{study}"' in text
-    assert "earlier" not in text and "yardstick" not in text
+    assert "earlier" not in text
     assert driver.ui.noteEdit.text == "" and driver.ui.submitButton.enabled
     assert not Path(given["volume"]).exists(), "exported files are deleted"
 
@@ -224,15 +226,14 @@ def test_shifted_levels_are_submitted_under_their_new_names(driver: Driver, stud
     assert (was == now).all()
 
 
-@pytest.mark.parametrize(("split", "word"), [("test", "test case"), ("val", "validation case")])
-def test_correction_of_a_held_out_case_is_said(
-    driver: Driver, study: Path, split: str, word: str
-) -> None:
+def test_what_the_study_warns_of_is_said(driver: Driver, study: Path) -> None:
     fill_in(driver, study)
     driver.ui.submitButton.click()
-    driver.worker.last("submit").finish(ANSWER | {"version": 3, "split": split})
+    warning = "This is a test case: the correction changes the yardstick"
+    answer = ANSWER | {"version": 3, "split": "test", "warnings": [warning]}
+    driver.worker.last("submit").finish(answer)
     text = driver.ui.submittedLabel.text
-    assert word in text and "yardstick" in text and "version 3" in text and "kept" in text
+    assert f"{warning}." in text and "version 3" in text and "kept" in text
 
 
 def test_new_study_is_asked_for(driver: Driver, tmp_path: Path) -> None:
@@ -317,3 +318,34 @@ def test_editor_works_again_in_the_next_scene(driver: Driver, tmp_path: Path) ->
     assert driver.ui.segmentEditor.segmentationNode() is segmentation
     assert driver.ui.segmentEditor.sourceVolumeNode() is volume
     assert driver.ui.segmentEditor.mrmlSegmentEditorNode() is shared_node()
+
+
+def test_submitted_cases_are_labelled_cases_of_the_study(load_module: Any, tmp_path: Path) -> None:
+    """Through the real worker: a new study, a correction of the correction, and no path inside."""
+    from CPS4Core.study.folder import Study
+
+    driver = Driver(load_module(MODULE)[1])
+    driver.panel.requirements.lacking = []
+    driver.parameters.inputVolume = volume = samples.add_volume()
+    driver.import_result(samples.segment_result(volume, tmp_path))
+    driver.open("correct")
+    folder = tmp_path / "new study"
+    fill_in(driver, folder)
+    dialogs.answer("Yes")
+    driver.ui.submitButton.click()
+    driver.wait_for(lambda: driver.ui.submittedLabel.text or driver.said("error"))
+    assert driver.said("error") == [] and "version 1" in driver.ui.submittedLabel.text
+    assert Study.open(folder).labelled == ["T2_sag"]
+    label = sitk.GetArrayFromImage(sitk.ReadImage(str(Study.open(folder).cases["T2_sag"].label)))
+    assert (label == samples.labels()).all()
+
+    from CPS4SegmentLib.structures import center
+
+    place = center(driver.parameters.segmentation, driver.segment_id("L4"))
+    painting.paint(driver.ui.segmentEditor, driver.segment_id("L5"), place, 3.0)
+    driver.ui.submitButton.click()
+    driver.wait_for(lambda: driver.ui.submittedLabel.text or driver.said("error"))
+    assert driver.said("error") == [] and "version 2" in driver.ui.submittedLabel.text
+    assert "1 labelled case and 0 without" in driver.ui.submittedLabel.text
+    record = (folder / "corrections" / "T2_sag.json").read_text()
+    assert "A. Reader" in record and str(tmp_path) not in record

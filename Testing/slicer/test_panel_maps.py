@@ -278,6 +278,15 @@ def test_leaving_the_module_keeps_the_run(driver: Driver, tmp_path: Path) -> Non
     assert driver.ui.classSelector.count == 3
 
 
+def test_reloading_the_module_in_the_middle_of_a_run(driver: Driver) -> None:
+    driver.ui.computeButton.click()
+    request = driver.worker.last("maps")
+    slicer.util.reloadScriptedModule("CPS4Segment")
+    assert request.over and not Path(request.arguments["volume"]).exists()
+    again = Driver(slicer.modules.CPS4SegmentWidget)
+    assert again.parameters.inputVolume and not again.ui.mapsProgressBar.visible
+
+
 def test_saved_scene_keeps_map_choice_and_opacity(computed: Driver, tmp_path: Path) -> None:
     computed.ui.nextClassButton.click()
     computed.ui.opacitySlider.value = 0.75

@@ -113,9 +113,16 @@ def test_check_box_hides_a_structure_without_jumping(driver: Driver) -> None:
     assert display.GetSegmentVisibility(driver.segment_id("L5"))
 
 
-def test_table_follows_visibility_names_and_voxels_changed_elsewhere(driver: Driver) -> None:
+def test_table_follows_visibility_changed_elsewhere(driver: Driver) -> None:
+    display = driver.parameters.segmentation.GetDisplayNode()
+    display.SetSegmentVisibility(driver.segment_id("L5"), False)
+    driver.rest()
+    hidden = driver.ui.structureTable.item(column(driver, NAME).index("L5"), VISIBLE)
+    assert hidden.checkState() == qt.Qt.Unchecked
+
+
+def test_table_follows_names_and_voxels_changed_elsewhere(driver: Driver) -> None:
     segmentation = driver.parameters.segmentation
-    segmentation.GetDisplayNode().SetSegmentVisibility(driver.segment_id("L5"), False)
     segmentation.GetSegmentation().GetSegment(driver.segment_id("L2")).SetName("odd one")
     mask = samples.labels() == samples.value("L3")
     mask[:2] = False
@@ -125,8 +132,6 @@ def test_table_follows_visibility_names_and_voxels_changed_elsewhere(driver: Dri
     driver.rest()
     names = column(driver, NAME)
     assert "odd one" in names and "L2" not in names
-    hidden = driver.ui.structureTable.item(names.index("L5"), VISIBLE)
-    assert hidden.checkState() == qt.Qt.Unchecked
     assert column(driver, VOLUME)[names.index("L3")] == f"{mask.sum() * 4 / 1000:.1f}"
 
 

@@ -6,6 +6,7 @@ import errno
 import json
 import os
 import secrets
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -51,6 +52,96 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
     finally:
         with suppress(OSError):  # never in place of the error that says why
             temporary.unlink(missing_ok=True)
+
+
+class Staging:
+    """Files that appear together or not at all.
+
+    Each is written beside its place under a hidden name; `commit` then renames them in the order in
+    which they were added, which takes no space and hardly any time. A kill between two renames
+    leaves the first files in place, so the order must suit a reader at every step. As a context it
+    removes what was not committed, and errors name the file that should have become.
+    """
+
+    def __init__(self) -> None:
+        self._places: dict[Path, Path] = {}
+
+    def __enter__(self) -> Staging:
+        return self
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        for temporary in self._places:
+            with suppress(OSError):  # never in place of the error that says why
+                temporary.unlink(missing_ok=True)
+        if isinstance(error, CPS4Error) and error.path is not None:
+            final = self._places.get(Path(error.path))
+            if final is not None:
+                raise _at(error, final) from error.__cause__
+
+    def add(self, path: str | os.PathLike[str]) -> Path:
+        """Where to write the file that shall become `path`; its name keeps all suffixes.
+
+        A file that is not written is left out.
+        """
+        final = Path(path)
+        try:
+            final.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise write_error(error, final) from error
+        temporary = final.with_name(f".partial-{secrets.token_hex(4)}-{final.name}")
+        self._places[temporary] = final
+        return temporary
+
+    def commit(self) -> None:
+        """Rename all; where one fails, take back those that had no predecessor, raise CPS4Error."""
+        new: list[Path] = []
+        for temporary, final in self._places.items():
+            if not temporary.is_file():
+                continue
+            fresh = not final.exists()
+            try:
+                os.replace(temporary, final)
+            except OSError as error:
+                for path in reversed(new):
+                    with suppress(OSError):
+                        path.unlink()
+                raise write_error(error, final) from error
+            if fresh:
+                new.append(final)
+
+
+@contextmanager
+def new_folder(folder: str | os.PathLike[str]) -> Iterator[Path]:
+    """Yield a temporary folder that takes the place of `folder` once the block succeeds.
+
+    Raises CPS4Error where it cannot be written.
+    """
+    final = Path(folder)
+    make_folder(final.parent)
+    temporary = final.with_name(f".partial-{secrets.token_hex(4)}-{final.name}")
+    try:
+        temporary.mkdir()
+        yield temporary
+        if final.exists():
+            old = final.with_name(f".partial-{secrets.token_hex(4)}-old")
+            final.rename(old)
+            temporary.rename(final)
+            shutil.rmtree(old)
+        else:
+            temporary.rename(final)
+    except OSError as error:
+        raise write_error(error, final) from error
+    except CPS4Error as error:
+        if error.path is None or not Path(error.path).is_relative_to(temporary):
+            raise
+        raise _at(error, final / Path(error.path).relative_to(temporary)) from error.__cause__
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _at(error: CPS4Error, path: Path) -> CPS4Error:
+    """The same error at the place that the user knows."""
+    return CPS4Error(error.cause, path=path, cure=error.cure)
 
 
 def make_folder(path: str | os.PathLike[str]) -> Path:

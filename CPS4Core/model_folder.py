@@ -15,17 +15,13 @@ Reading a model needs neither transformers nor timm.
 
 from __future__ import annotations
 
-import secrets
-import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from CPS4Core import __version__
 from CPS4Core.errors import CPS4Error
-from CPS4Core.files import make_folder, write_error, write_json
+from CPS4Core.files import new_folder, write_json
 from CPS4Core.model_description import (
     FORMAT_VERSION,
     Described,
@@ -39,6 +35,10 @@ if TYPE_CHECKING:
 
     from CPS4Core.config import Config
     from CPS4Core.networks.resunet import ResUNet
+
+
+new_model_folder = new_folder
+"""Model folders are complete or absent."""
 
 
 @dataclass
@@ -118,28 +118,6 @@ def make_network(config: Config, schema: LabelSchema) -> ResUNet:
         config.network.normalise,
         rows=config.input.size[0],
     )
-
-
-@contextmanager
-def new_model_folder(folder: str | Path) -> Iterator[Path]:
-    """Yield a temporary folder that takes the place of `folder` once the block succeeds."""
-    final = Path(folder)
-    make_folder(final.parent)
-    temporary = final.with_name(f".partial-{secrets.token_hex(4)}-{final.name}")
-    try:
-        temporary.mkdir()
-        yield temporary
-        if final.exists():
-            old = final.with_name(f".partial-{secrets.token_hex(4)}-old")
-            final.rename(old)
-            temporary.rename(final)
-            shutil.rmtree(old)
-        else:
-            temporary.rename(final)
-    except OSError as error:
-        raise write_error(error, final) from error
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def write_description(folder: Path, info: ModelInfo) -> None:

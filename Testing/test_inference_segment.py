@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -236,6 +237,23 @@ def test_maps_need_a_model_that_has_them(volumes: Path, model: Path, tmp_path: P
         segment_volumes([volumes], tmp_path / "out", model, Options(maps=True))
 
 
+def test_a_dicom_tree_with_maps_keeps_its_names(tmp_path: Path) -> None:
+    """Two patients with a series of the same name, in the label maps and in the prompt maps."""
+    from test_volumes_reading import write_series
+
+    places = [float(4 * i) for i in range(4)]
+    for number, patient in enumerate(("P1", "P2")):
+        write_series(tmp_path / "disk" / patient / "SE1", places, series=str(number))
+    starter = Path(__file__).resolve().parents[1] / "Resources" / "models" / "spider-t2-lumbar"
+    options = replace(TORCH, maps=True, qc=False)
+    outcome = segment_volumes([tmp_path / "disk"], tmp_path / "out", starter, options)
+    assert not outcome.failed and outcome.exit_code == 0
+    assert list(outcome.finished) == ["P1_SE1", "P2_SE1"]
+    for case in outcome.finished:
+        assert (tmp_path / "out" / f"{case}.nii.gz").is_file()
+        assert (tmp_path / "out" / "maps" / f"{case}.json").is_file()
+
+
 def command(*arguments: object, code: str | None = None) -> list[str]:
     start = ["-c", code] if code else ["-m", "CPS4Core", "segment"]
     return [sys.executable, *start, *map(str, arguments)]
@@ -286,7 +304,7 @@ def test_with_openvino_nothing_heavy_is_imported(
         done = subprocess.run(
             command(*arguments, "--engine", "openvino", code=code),
             capture_output=True,
-            text=True,
+            encoding="utf-8",
             check=True,
             timeout=120,
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import os
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -48,12 +49,13 @@ def write_series(
     description: str = "T2 sag",
     name: str = "IM",
 ) -> None:
-    """A sagittal series: slice i at x = positions[i] mm, filled with 100 + i."""
+    """A sagittal series: slice i at x = positions[i] mm, 100 + i but for a dark spot."""
     folder.mkdir(parents=True, exist_ok=True)
     writer = sitk.ImageFileWriter()
     writer.KeepOriginalImageUIDOn()
     for number, x in enumerate(positions):
         image = sitk.Image((8, 6, 1), sitk.sitkInt16) + 100 + number
+        image[4:6, 3:5, 0] = 10
         image.SetSpacing((0.5, 0.5, 4.0))
         for key, value in {
             "0008|0060": "MR",
@@ -349,6 +351,40 @@ def test_find_inputs_in_files_folders_and_dicom_folders(tmp_path: Path) -> None:
     assert dict(found)["b"] == flat / "b_0000.nii.gz"
     assert find_inputs([tmp_path / "studies" / "s2"]) == [("s2", tmp_path / "studies" / "s2")]
     assert is_volume_file(flat / "a.mha") and not is_volume_file(flat / "readme.txt")
+
+
+def test_find_inputs_walks_a_dicom_tree(tmp_path: Path) -> None:
+    """Patient, study, series, as archives export them: with the same names for every patient."""
+    disk = tmp_path / "disk"
+    for series in ("P1/ST1/SE1", "P1/ST1/SE2", "P2/ST1/SE1", "P3"):
+        write_series(disk / series, [0.0, 4.0])
+    write_series(disk / ".trash" / "SE1", [0.0, 4.0])
+    (disk / "DICOMDIR").write_bytes(b"\0" * 128 + b"DICM")
+    (disk / "P1" / "report.pdf").touch()
+    (disk / "P1" / "old_result.nii.gz").touch()
+    (disk / "extra.mha").touch()
+    found = find_inputs([disk])
+    assert found == [
+        ("P1_ST1_SE1", disk / "P1/ST1/SE1"),
+        ("P1_ST1_SE2", disk / "P1/ST1/SE2"),
+        ("P2_ST1_SE1", disk / "P2/ST1/SE1"),
+        ("P3", disk / "P3"),
+        ("extra", disk / "extra.mha"),
+    ]
+    assert find_inputs([disk / "P2" / "ST1"]) == [("SE1", disk / "P2/ST1/SE1")]
+    write_series(disk / "P3" / "more", [0.0, 4.0])
+    assert [case for case, _ in find_inputs([disk / "P3"])] == ["P3", "more"]
+    with pytest.raises(CPS4Error, match="case name 'SE1'"):
+        find_inputs([disk / "P1" / "ST1", disk / "P2" / "ST1"])
+
+
+@pytest.mark.skipif(os.name != "posix", reason="links folders")
+def test_a_link_that_leads_back_up_is_no_endless_walk(tmp_path: Path) -> None:
+    write_series(tmp_path / "a" / "s", [0.0, 4.0])
+    (tmp_path / "a" / "up").symlink_to(tmp_path)
+    (tmp_path / "a" / "twice").symlink_to(tmp_path / "a" / "s")
+    found = find_inputs([tmp_path])
+    assert len(found) == 1 and found[0][1].resolve() == tmp_path / "a" / "s"
 
 
 def test_find_inputs_refuses_doubles_and_nothing(tmp_path: Path) -> None:

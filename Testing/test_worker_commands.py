@@ -268,8 +268,11 @@ def test_maps_are_those_of_the_command(volume: Path, tmp_path: Path) -> None:
     assert schema_from_dict(result["schema"]) == info.schema and result["encoder_weights"]
 
 
-def test_the_mask_lies_above_the_threshold_of_its_slice(volume: Path) -> None:
-    result, _ = mapped(volume, Loaded())
+@pytest.mark.parametrize("prompts", [None, ["the sacrum", "L5"]])
+def test_the_mask_lies_above_the_threshold_of_its_slice(
+    volume: Path, prompts: list[str] | None
+) -> None:
+    result, _ = mapped(volume, Loaded(), prompts)
     stack_axis = {2: 0}  # slices of the sample volume lie along z, the array's first axis
     axis = stack_axis[to_sagittal(sagittal_volume()).axes[0]]
     for prompt in result["prompts"]:
@@ -277,7 +280,7 @@ def test_the_mask_lies_above_the_threshold_of_its_slice(volume: Path) -> None:
         for number, threshold in enumerate(prompt["thresholds"]):
             shown, inside = soft.take(number, axis), mask.take(number, axis)
             if threshold is None:
-                assert not inside.any()
+                assert not inside.any() and prompts is None
             else:
                 # Interpolation to the native pixels blurs both by a pixel.
                 assert shown[inside].mean() > threshold > shown[~inside].mean()

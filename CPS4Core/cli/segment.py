@@ -22,7 +22,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         nargs="+",
         type=Path,
         metavar="INPUT",
-        help="volumes (NIfTI, NRRD, MHA), DICOM series folders, or folders of them",
+        help="volumes (NIfTI, NRRD, MHA), DICOM series, or folders of them (DICOM however deep)",
     )
     parser.add_argument(
         "--output",

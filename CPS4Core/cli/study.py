@@ -1,13 +1,15 @@
-"""`cps4 study`: check, import, split, show, make and export studies."""
+"""`cps4 study`: check, import, split, show, correct, make and export studies."""
 
 from __future__ import annotations
 
 import argparse
 import re
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from CPS4Core.cli import study_submit
 from CPS4Core.errors import CPS4Error
 from CPS4Core.progress import Progress
 
@@ -16,7 +18,7 @@ if TYPE_CHECKING:
     from CPS4Core.study.importers import Collection
     from CPS4Core.study.problem import Problem
 
-HELP = "check, import, split, show, make (of phantoms) or export a study folder"
+HELP = "check, import, split, show, correct, make (of phantoms) or export a study folder"
 EXAMPLE = """cps4 study import MRSpineSeg --format mrspineseg --output studies/spine
 cps4 study check studies/spine
 cps4 study split studies/spine --val 10% --test 20%
@@ -32,6 +34,7 @@ cps4 study import scans --format flat --masks masks --schema mrspineseg --output
 cps4 study split studies/spine --val 5 --test 10 --ratios 5 10 25 50 --force""",
     "show": """cps4 study show studies/spine
 cps4 study show studies/spine --labelled 5% --order 0""",
+    "submit": study_submit.EXAMPLE,
     "phantom": """cps4 study phantom studies/phantoms --labelled 4 --unlabelled 8
 cps4 study phantom studies/hidden --labelled 1 --unlabelled 0 --val 0 --test 12 --sacrum hidden""",
     "export": """cps4 study export studies/spine --output nnUNet_raw --labelled 25% --number 501""",
@@ -90,6 +93,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
     show.add_argument("--headers-only", action="store_true", help="do not read the label maps")
     _add_channel(show)
 
+    submit = _action(actions, "submit", study_submit.HELP)
+    study_submit.configure(submit)
+    _add_channel(submit)
+
     made = _action(actions, "phantom", "make a study of phantoms: synthetic spines, exact labels")
     for part, count in (("labelled", 4), ("unlabelled", 8), ("val", 2), ("test", 3)):
         made.add_argument(
@@ -122,6 +129,7 @@ def run(args: argparse.Namespace, progress: Progress) -> int:
         "import": _import,
         "split": _split,
         "show": _show,
+        "submit": study_submit.run,
         "phantom": _phantom,
         "export": _export,
     }
@@ -137,7 +145,23 @@ def _check(args: argparse.Namespace, progress: Progress) -> int:
     if args.output:
         write_json(args.output, [p.to_dict() for p in problems])
     _report(args, progress, problems, args.study)
+    _tell_corrected(args, progress)
     return 1 if count(problems, ERROR) else 0
+
+
+def _tell_corrected(args: argparse.Namespace, progress: Progress) -> None:
+    """Which labels came by `cps4 study submit`, where the study can be read at all."""
+    from CPS4Core.study.correction_record import corrected
+    from CPS4Core.study.folder import Study
+
+    try:
+        found = corrected(Study.open(args.study, args.channel, read_splits=False))
+    except CPS4Error:
+        return
+    if found:
+        named = ", ".join(f"{case} (v{v.version} by {v.author})" for case, v in found.items())
+        event = {"event": "corrected", "cases": {case: asdict(v) for case, v in found.items()}}
+        _say(args, progress, event, f"Corrected labels: {len(found)}: {named}.")
 
 
 def _import(args: argparse.Namespace, progress: Progress) -> int:

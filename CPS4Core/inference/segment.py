@@ -18,6 +18,7 @@ from CPS4Core.inference.choose import make_engine
 from CPS4Core.inference.fingerprint import input_fingerprint, model_fingerprint
 from CPS4Core.inference.models import open_model
 from CPS4Core.inference.predictor import Predictor, Segmentation, levels_rule
+from CPS4Core.model_folder import ModelInfo
 from CPS4Core.progress import Progress
 from CPS4Core.volumes.reading import find_inputs, read_volume
 
@@ -121,7 +122,7 @@ def segment_volumes(
             for files, path in progress.track(todo, "segmenting"):
                 _segment_case(files, path, predictor, fingerprint, outcome, progress)
         if options.maps:
-            outcome.maps_failed = _maps(cases, output, info.folder, options, outcome, progress)
+            outcome.maps_failed = _maps(cases, output, info, options, outcome, progress)
     finally:
         with suppress(CPS4Error):  # never in place of the error that stopped the work
             write_json(output / SUMMARY, _summary(outcome, fingerprint))
@@ -191,21 +192,21 @@ def _fail(outcome: Outcome, case_id: str, error: Exception, progress: Progress) 
 def _maps(
     cases: Sequence[tuple[str, Path]],
     output: Path,
-    model: Path,
+    info: ModelInfo,
     options: Options,
     outcome: Outcome,
     progress: Progress,
 ) -> bool:
     """Prompt maps of the cases that were segmented; whether any failed."""
-    good = [path for case_id, path in cases if case_id not in outcome.failed]
+    good = [case for case in cases if case[0] not in outcome.failed]
     if not good:
         return False
-    from CPS4Core.prompt_maps.batch import map_volumes
+    from CPS4Core.prompt_maps.batch import map_cases
 
-    code = map_volumes(
+    code = map_cases(
         good,
         output / "maps",
-        model,
+        info,
         classes="all",
         device=options.device,
         overwrite=options.overwrite,

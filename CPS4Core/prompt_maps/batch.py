@@ -36,23 +36,38 @@ def map_volumes(
 
     `classes` names the soft maps to save as volumes: comma-separated, `all`, or nothing.
     """
+    from CPS4Core.volumes.reading import find_inputs
+
+    info, found = open_model(model), find_inputs(list(inputs))
+    return map_cases(found, output, info, prompts, classes, device, overwrite, threads, progress)
+
+
+def map_cases(
+    cases: Sequence[tuple[str, Path]],
+    output: Path,
+    info: ModelInfo,
+    prompts: Sequence[str] | None = None,
+    classes: str | None = None,
+    device: str = "auto",
+    overwrite: bool = False,
+    threads: int | None = None,
+    progress: Progress | None = None,
+) -> int:
+    """The same for the volumes of (case id, path)."""
     import torch
 
     from CPS4Core.prompt_maps.volume import PromptMapper
-    from CPS4Core.volumes.reading import find_inputs
 
     progress = progress or Progress()
     if threads:
         torch.set_num_threads(threads)
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
-    info = open_model(model)
-    found = find_inputs(list(inputs))
     mapper = PromptMapper(info, device, prompts)
     wanted = _chosen(mapper.names, classes)
     make_folder(output)
     failed: list[str] = []
-    for case_id, path in progress.track(found, "prompt maps"):
+    for case_id, path in progress.track(cases, "prompt maps"):
         if (output / f"{case_id}.json").is_file() and not overwrite:
             progress.message(f"{case_id}: finished before, skipped (--overwrite makes it again)")
             continue
@@ -61,7 +76,7 @@ def map_volumes(
         except CPS4Error as error:
             failed.append(case_id)
             progress.message(f"{case_id}: {error}", "error")
-    progress.message(f"{len(found) - len(failed)} of {len(found)} cases have maps in {output}")
+    progress.message(f"{len(cases) - len(failed)} of {len(cases)} cases have maps in {output}")
     return 1 if failed else 0
 
 

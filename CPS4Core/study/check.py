@@ -12,6 +12,7 @@ import numpy as np
 
 from CPS4Core.errors import CPS4Error
 from CPS4Core.progress import Progress
+from CPS4Core.study.correction_record import record_problems
 from CPS4Core.study.folder import (
     DATASET,
     SPLITS,
@@ -51,7 +52,7 @@ def check_study(
     cases = [*study.cases.values(), *study.test_cases.values()]
     for case in progress.track(cases, "Checking cases"):
         problems += _case_problems(study, case, contents)
-    return problems
+    return [*problems, *record_problems(study)]
 
 
 def _file_problems(study: Study, channel: int) -> Iterator[Problem]:

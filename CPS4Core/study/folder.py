@@ -173,23 +173,39 @@ def write_dataset_json(
     channel: str = "T2",
     file_ending: str = ".nii.gz",
 ) -> None:
-    """Write or refresh dataset.json from the images and labels that lie in the folder now.
+    """Write or refresh dataset.json from the images and labels that lie in the folder now."""
+    root = Path(folder)
+    content = dataset_content(root, schema, name=name, channel=channel, file_ending=file_ending)
+    write_json(root / DATASET, content)
+
+
+def dataset_content(
+    root: Path,
+    schema: LabelSchema,
+    *,
+    name: str | None = None,
+    channel: str = "T2",
+    file_ending: str = ".nii.gz",
+    soon_labelled: str | None = None,
+) -> dict[str, Any]:
+    """What dataset.json says once the case `soon_labelled` has its image and its label.
 
     Other keys of an existing file stay. nnU-Net wants a label for each image in imagesTr unless
     the table `dataset` names its training cases: with unlabelled images there we write that table,
     so that nnU-Net trains on the labelled cases of the same folder.
     """
-    root = Path(folder)
     content = read_dataset_json(root) if (root / DATASET).is_file() else {}
     content.setdefault("channel_names", {"0": channel})
     content["labels"] = schema.nnunet_labels()
-    cases = _scan(root, "Tr", file_ending, 0)
+    cases = {case.id: case.label is not None for case in _scan(root, "Tr", file_ending, 0).values()}
+    if soon_labelled is not None:
+        cases = dict(sorted((cases | {soon_labelled: True}).items()))
     elsewhere = {
         case: entry
         for case, entry in (content.pop("dataset", None) or {}).items()
         if case not in cases
     }
-    labelled = [case.id for case in cases.values() if case.label is not None]
+    labelled = [case for case, has_label in cases.items() if has_label]
     content["numTraining"] = len(labelled) + len(elsewhere)
     content["file_ending"] = file_ending
     content["name"] = name or content.get("name") or root.resolve().name
@@ -203,7 +219,7 @@ def write_dataset_json(
         }
         content["dataset"] = elsewhere | ours
     content["cps4_schema"] = schema.to_dict()
-    write_json(root / DATASET, content)
+    return content
 
 
 def split_ending(name: str) -> tuple[str, str] | None:

@@ -211,13 +211,9 @@ def _read_labels(path: Path, like: sitk.Image) -> sitk.Image:
 
 def _same(first: sitk.Image, second: sitk.Image) -> bool:
     """Whether two volumes have the same voxels on the same grid."""
-    import SimpleITK as sitk
+    from CPS4Core.volumes.geometry import volume_difference
 
-    from CPS4Core.volumes.geometry import geometry_difference
-
-    return geometry_difference(second, first) is None and np.array_equal(
-        sitk.GetArrayViewFromImage(first), sitk.GetArrayViewFromImage(second)
-    )
+    return volume_difference(second, first) is None
 
 
 def _fingerprint(path: Path) -> str:

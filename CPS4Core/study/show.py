@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from CPS4Core.errors import CPS4Error
 from CPS4Core.progress import Progress
+from CPS4Core.study.correction_record import Version, corrected
 from CPS4Core.study.folder import Case, Study
 from CPS4Core.study.splits import Selection
 
@@ -17,7 +18,8 @@ class CaseRow:
     """One case: its use, its own geometry (x, y, z; mm) and the structures in its label.
 
     `use` is labelled, unlabelled, val, test or imagesTs; `labels` is None where there is no label
-    file or nobody looked; `note` says why something could not be read.
+    file or nobody looked; `note` says why something could not be read; `correction` is the version
+    of a label that came by `cps4 study submit`.
     """
 
     case: str
@@ -28,6 +30,7 @@ class CaseRow:
     orientation: str = ""
     labels: tuple[str, ...] | None = None
     note: str = ""
+    correction: Version | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """The JSON form."""
@@ -52,8 +55,9 @@ def show_study(
         uses |= dict.fromkeys(getattr(parts, use, ()), use)
     planned = [(c, uses.get(c.id) or _own_use(c)) for c in study.cases.values()]
     planned += [(c, "imagesTs") for c in study.test_cases.values()]
+    by_hand = corrected(study)
     return [
-        _row(study, case, use, read_labels)
+        replace(_row(study, case, use, read_labels), correction=by_hand.get(case.id))
         for case, use in progress.track(planned, "Reading cases", total=len(planned))
     ]
 
@@ -110,6 +114,12 @@ def _structures(study: Study, path: Path) -> tuple[str, ...]:
     return (*known, *(f"value {v}" for v in sorted(found - set(names) - {0})))
 
 
+def _label(row: CaseRow) -> str:
+    if row.correction is None:
+        return "yes" if row.has_label else "no"
+    return f"v{row.correction.version} by {row.correction.author}"
+
+
 def as_table(rows: list[CaseRow]) -> str:
     """The rows as aligned text."""
     heads = ("case", "use", "label", "size", "spacing [mm]", "axes", "structures")
@@ -117,7 +127,7 @@ def as_table(rows: list[CaseRow]) -> str:
         (
             row.case,
             row.use,
-            "yes" if row.has_label else "no",
+            _label(row),
             " x ".join(map(str, row.size)),
             " x ".join(f"{s:g}" for s in row.spacing),
             row.orientation,

@@ -32,8 +32,11 @@ class _Slice:
 
 
 def is_dicom_folder(path: Path) -> bool:
-    """Whether a folder itself (not its subfolders) holds a DICOM image file."""
-    return path.is_dir() and any(_is_dicom(file) for file in sorted(path.iterdir()))
+    """Whether a folder itself (not its subfolders) holds a DICOM image file; not if unreadable."""
+    try:
+        return path.is_dir() and any(_is_dicom(file) for file in sorted(path.iterdir()))
+    except OSError:
+        return False
 
 
 def read_dicom_folder(folder: Path) -> sitk.Image:

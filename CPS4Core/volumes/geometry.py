@@ -21,6 +21,32 @@ def geometry_difference(image: sitk.Image, like: sitk.Image) -> str | None:
     return _difference_but_size(image, like)
 
 
+def has_geometry_of(path: Path, like: sitk.Image) -> bool:
+    """Whether a file's header, which is all that is read, says that it lies on the same grid."""
+    reader = sitk.ImageFileReader()
+    reader.SetFileName(str(path))
+    try:
+        reader.ReadImageInformation()
+        size, spacing = reader.GetSize(), reader.GetSpacing()
+        header = sitk.Image([1] * len(size), sitk.sitkUInt8)
+        header.SetSpacing(spacing)
+        header.SetOrigin(reader.GetOrigin())
+        header.SetDirection(reader.GetDirection())
+    except RuntimeError:
+        return False
+    return size == like.GetSize() and _difference_but_size(header, like) is None
+
+
+def volume_difference(image: sitk.Image, like: sitk.Image) -> str | None:
+    """What tells two volumes apart: their grids or their voxels, in words; None if nothing does."""
+    difference = geometry_difference(image, like)
+    if difference is None and not np.array_equal(
+        sitk.GetArrayViewFromImage(image), sitk.GetArrayViewFromImage(like)
+    ):
+        difference = "its voxels have other values"
+    return difference
+
+
 def check_same_geometry(image: sitk.Image, like: sitk.Image, path: Path) -> None:
     """Raise CPS4Error that names the difference where `image` (from `path`) is not on the grid."""
     difference = geometry_difference(image, like)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from os import PathLike
 from pathlib import Path
 
@@ -28,12 +29,14 @@ def case_id_of(path: str | PathLike[str]) -> str:
 def find_inputs(paths: Sequence[str | PathLike[str]]) -> list[tuple[str, Path]]:
     """(case id, path) of every volume in the files, DICOM folders and folders of either given.
 
-    Within a folder they are sorted by name; a volume that is given twice counts once. Raises
-    CPS4Error where there is nothing, where a path is missing, or two volumes have one name.
+    Of a folder the volume files in it count, and every folder in it, however deep, that holds DICOM
+    files: a series. A series is called by the folders that lead to it, `PATIENT_STUDY_SERIES`, so
+    that series of the same name stay apart. Within a folder they are sorted by name; a volume that
+    is given twice counts once. Raises CPS4Error where there is nothing, where a path is missing, or
+    two volumes have one name.
     """
     found: dict[str, Path] = {}
-    for path in (volume for given in paths for volume in _expand(Path(given))):
-        case_id = case_id_of(path)
+    for case_id, path in (volume for given in paths for volume in _expand(Path(given))):
         other = found.setdefault(case_id, path)
         if other.resolve() != path.resolve():
             raise CPS4Error(
@@ -46,20 +49,41 @@ def find_inputs(paths: Sequence[str | PathLike[str]]) -> list[tuple[str, Path]]:
     return list(found.items())
 
 
-def _expand(path: Path) -> Iterable[Path]:
+def _expand(path: Path) -> Iterable[tuple[str, Path]]:
     """The volumes behind one path."""
     if not path.exists():
         raise CPS4Error("The input does not exist", path=path, cure="Check the path")
-    if not path.is_dir() or is_dicom_folder(path):
+    if not path.is_dir():
         # A file of an unknown kind is kept: reading it says what is wrong, the others still run.
-        return [path]
+        return [(case_id_of(path), path)]
+    try:
+        inside = list(path.iterdir())
+    except OSError as error:
+        raise CPS4Error(f"The folder cannot be read ({error.strerror})", path=path) from error
     # Segmentations are results that lie beside the images, not images.
-    files = sorted(p for p in path.iterdir() if not p.name.lower().endswith(".seg.nrrd"))
-    volumes = [p for p in files if is_volume_file(p) or is_dicom_folder(p)]
+    files = (p for p in inside if not p.name.lower().endswith(".seg.nrrd"))
+    volumes = [(case_id_of(file), file) for file in files if is_volume_file(file)]
+    volumes += [(_series_name(path, folder), folder) for folder in _dicom_folders(path)]
     if not volumes:
         raise CPS4Error(
             "The folder holds no volume",
             path=path,
             cure=f"Known are {', '.join(EXTENSIONS)} and folders of DICOM files",
         )
-    return volumes
+    return sorted(volumes, key=lambda volume: volume[1])
+
+
+def _dicom_folders(root: Path) -> Iterator[Path]:
+    """Every folder from `root` down that itself holds DICOM files; hidden ones are left out."""
+    seen = set()
+    for place, folders, _ in os.walk(root, followlinks=True):
+        real = os.path.realpath(place)
+        # A link may lead back up, or to what was seen on another way.
+        folders[:] = [] if real in seen else [f for f in folders if not f.startswith(".")]
+        if real not in seen and is_dicom_folder(Path(place)):
+            yield Path(place)
+        seen.add(real)
+
+
+def _series_name(root: Path, folder: Path) -> str:
+    return "_".join(folder.relative_to(root).parts) or case_id_of(root)

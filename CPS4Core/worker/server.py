@@ -18,7 +18,7 @@ from CPS4Core.worker.channel import Channel, encode
 from CPS4Core.worker.loaded import Loaded
 from CPS4Core.worker.request import BadMessage, Id, Message, RequestProgress, read_message
 
-COMMANDS = ("probe", "models", "segment", "maps")
+COMMANDS = ("probe", "models", "segment", "maps", "submit")
 
 GRACE = 3.0
 """Seconds after which a shutdown no longer waits for the next safe point of a running request."""

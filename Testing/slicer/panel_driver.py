@@ -3,12 +3,28 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import qt
 import slicer
 import slicer.util
+from CPS4SegmentLib import worker_client
+from recording_worker import RecordingWorker
+
+MODULE = Path(__file__).resolve().parents[2] / "CPS4Segment" / "CPS4Segment.py"
+
+
+def open_module(load_module: Any, monkeypatch: Any) -> Driver:
+    """Load the module with a worker that the test answers for, and with Slicer's default settings.
+
+    load_module: conftest's fixture.
+    """
+    qt.QSettings().remove("CPS4SpineSegment")
+    monkeypatch.setattr(worker_client, "WorkerClient", RecordingWorker)
+    _, widget = load_module(MODULE)
+    return Driver(widget)
 
 
 class Driver:
@@ -42,10 +58,25 @@ class Driver:
         self.widget.enter()
         slicer.app.processEvents()
 
+    def offer_models(self, *models: dict[str, Any]) -> None:
+        """Answer what the panel asks for at its start; all packages are there."""
+        self.panel.requirements.lacking = []
+        if not any(request.command == "models" for request in self.worker.requests):
+            self.panel.discovery.look()
+        self.worker.last("models").finish({"models": list(models)})
+
     def rest(self, seconds: float = 0.4) -> None:
         """Let timers of the panel run out."""
         end = time.monotonic() + seconds
         while time.monotonic() < end:
+            slicer.app.processEvents()
+            time.sleep(0.02)
+
+    def wait_for(self, happened: Callable[[], Any], seconds: float = 60) -> None:
+        """Run the event loop until something is so."""
+        end = time.monotonic() + seconds
+        while not happened():
+            assert time.monotonic() < end, "it did not happen in time"
             slicer.app.processEvents()
             time.sleep(0.02)
 
@@ -89,6 +120,23 @@ class Driver:
         """Press and release a key in a widget."""
         for kind in (qt.QEvent.KeyPress, qt.QEvent.KeyRelease):
             self._send(widget, qt.QKeyEvent(kind, key, qt.Qt.NoModifier))
+
+    def type_into(self, line: Any, text: str) -> None:
+        """Replace the text of a QLineEdit as by keyboard."""
+        line.setText(text)
+        line.textEdited(text)
+
+    def type_key(self, character: str) -> None:
+        """Type a character where the focus is: a shortcut may take it, as in the application."""
+        window = self.widget.parent.window()
+        window.activateWindow()
+        slicer.app.processEvents()
+        target = slicer.app.focusWidget() or window
+        key = getattr(qt.Qt, {",": "Key_Comma", ".": "Key_Period"}[character])
+        for kind in (qt.QEvent.ShortcutOverride, qt.QEvent.KeyPress, qt.QEvent.KeyRelease):
+            event = qt.QKeyEvent(kind, key, qt.Qt.NoModifier, character)
+            self._send(target, event)
+        slicer.app.processEvents()
 
     def save_and_load(self, path: Path) -> None:
         """Save the scene as .mrb, close it and load it again."""

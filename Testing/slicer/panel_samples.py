@@ -1,4 +1,4 @@
-"""A small made spine for the tests of the panel: a volume in the scene and what a worker says of it."""
+"""A small made spine: a volume in the scene, and what a worker would answer for it."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def value(name: str) -> int:
 
 
 def labels() -> np.ndarray:
-    """Structures below each other [k, j, i] = [slices, rows from the top, columns from the front]."""
+    """Structures below each other [slices, rows from the top, columns from the front]."""
     array = np.zeros((SLICES, HEIGHT * len(TOP_DOWN) + 6, DEPTH + 8), np.uint8)
     for number, name in enumerate(TOP_DOWN):
         top = 3 + number * HEIGHT
@@ -71,6 +71,23 @@ def segment_result(volume: Any, folder: Path, **changes: Any) -> dict[str, Any]:
         "model": {"name": "starter", "folder": "/models/starter", "fingerprint": "abc"},
         **changes,
     }
+
+
+MODEL = {
+    "name": "starter",
+    "folder": "/models/starter",
+    "data": "made spines",
+    "licence": "none",
+    "trained_on": "2 cases",
+    "quality": "mean Dice 0.8",
+    "structures": list(TOP_DOWN),
+    "schema": SCHEMA.to_dict(),
+    "prompt_maps": True,
+    "new_prompts": True,
+    "calibrated": True,
+    "problem": None,
+}
+"""An entry of the worker's answer to `models`."""
 
 
 def maps_result(volume: Any, folder: Path, prompts: list[str] | None = None) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +13,18 @@ pytest.importorskip("slicerharness", exc_type=ImportError)
 import panel_samples as samples  # noqa: E402
 import qt  # noqa: E402
 import slicer  # noqa: E402
-from panel_driver import Driver  # noqa: E402
+from panel_driver import Driver, open_module  # noqa: E402
 
 VISIBLE, NAME, VOLUME, CONFIDENCE, WARNINGS = range(5)
 
 
 @pytest.fixture
-def driver(open_panel: Any, tmp_path: Path) -> Driver:
+def open_panel(load_module: Any, monkeypatch: pytest.MonkeyPatch) -> Callable[[], Driver]:
+    return lambda: open_module(load_module, monkeypatch)
+
+
+@pytest.fixture
+def driver(open_panel: Callable[[], Driver], tmp_path: Path) -> Driver:
     """The panel with a segmented spine in Review."""
     panel = open_panel()
     volume = samples.add_volume()
@@ -107,9 +113,16 @@ def test_check_box_hides_a_structure_without_jumping(driver: Driver) -> None:
     assert display.GetSegmentVisibility(driver.segment_id("L5"))
 
 
-def test_table_follows_visibility_names_and_voxels_changed_elsewhere(driver: Driver) -> None:
+def test_table_follows_visibility_changed_elsewhere(driver: Driver) -> None:
+    display = driver.parameters.segmentation.GetDisplayNode()
+    display.SetSegmentVisibility(driver.segment_id("L5"), False)
+    driver.rest()
+    hidden = driver.ui.structureTable.item(column(driver, NAME).index("L5"), VISIBLE)
+    assert hidden.checkState() == qt.Qt.Unchecked
+
+
+def test_table_follows_names_and_voxels_changed_elsewhere(driver: Driver) -> None:
     segmentation = driver.parameters.segmentation
-    segmentation.GetDisplayNode().SetSegmentVisibility(driver.segment_id("L5"), False)
     segmentation.GetSegmentation().GetSegment(driver.segment_id("L2")).SetName("odd one")
     mask = samples.labels() == samples.value("L3")
     mask[:2] = False
@@ -119,8 +132,6 @@ def test_table_follows_visibility_names_and_voxels_changed_elsewhere(driver: Dri
     driver.rest()
     names = column(driver, NAME)
     assert "odd one" in names and "L2" not in names
-    hidden = driver.ui.structureTable.item(names.index("L5"), VISIBLE)
-    assert hidden.checkState() == qt.Qt.Unchecked
     assert column(driver, VOLUME)[names.index("L3")] == f"{mask.sum() * 4 / 1000:.1f}"
 
 

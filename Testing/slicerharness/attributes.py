@@ -148,7 +148,8 @@ def _property_index(self: QObject, name: str) -> tuple[int, str]:
     key = (type(self), name)
     if key not in _property_indices:
         meta = meta_object(self)
-        real_name = _ALIASES.get(name, name)
+        own = meta.indexOfProperty(name) >= 0
+        real_name = name if own else _ALIASES.get(name, name)
         is_method = name in _VIRTUAL or any(
             (cls.__name__, name) in _METHODS for cls in type(self).__mro__
         )

@@ -80,7 +80,6 @@ def install() -> None:
 def _run(dialog: QDialog, original: Callable[[QDialog], int]) -> int:
     if isinstance(dialog, QMessageBox):
         names = _button_names(QMessageBox.standardButtons(dialog))
-        names += [b.text for b in dialog.buttons() if not QMessageBox.standardButton(dialog, b)]
         return _answer_box("message", dialog.windowTitle, dialog.text, names, dialog)
     shown.append(Shown("dialog", dialog.windowTitle, ""))
     if _answers:

@@ -1,14 +1,16 @@
 """Signals connected by their C++ signature, as in `button.connect("clicked(bool)", f)`.
 
-An exception in a slot is only printed by Slicer, where nobody sees it. Here it is also kept in
-`slot_errors`, so that a test can fail on it.
+An exception in a slot or in an observer of a VTK object is only printed by Slicer, where nobody
+sees it. Here it is also kept in `slot_errors`, so that a test can fail on it.
 """
 
 from __future__ import annotations
 
 import re
+import sys
 import traceback
 import types
+import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -16,9 +18,20 @@ from PySide6.QtCore import QMetaMethod, QObject, SignalInstance
 
 from slicerharness.raw import get, meta_object
 
-slot_errors: list[str] = []  # the traceback of every exception that escaped a slot
+slot_errors: list[str] = []  # the traceback of every exception that escaped
 
 _connections: dict[tuple[int, str], list[tuple[Any, SignalInstance, Callable[..., None]]]] = {}
+
+
+def keep_printed_errors() -> None:
+    """Also keep what Python only prints: exceptions in observers of VTK objects."""
+    print_error = sys.excepthook
+
+    def hook(kind: type[BaseException], error: BaseException, where: Any) -> None:
+        slot_errors.append("".join(traceback.format_exception(kind, error, where)))
+        print_error(kind, error, where)
+
+    sys.excepthook = hook
 
 
 def connect(self: QObject, signature: str, receiver: Any, slot: str | None = None) -> bool:
@@ -124,9 +137,8 @@ def guarded(function: Callable[..., Any], limit: int | None = None) -> Callable[
     def slot(*arguments: Any) -> None:
         try:
             function(*(arguments if count is None else arguments[:count]))
-        except Exception:
-            slot_errors.append(traceback.format_exc())
-            traceback.print_exc()
+        except Exception as error:
+            sys.excepthook(type(error), error, error.__traceback__)
 
     return slot
 
@@ -138,6 +150,7 @@ def _remember(
     signal: SignalInstance,
     limit: int | None,
 ) -> None:
+    function = _without_keeping_alive(function)
     slot = guarded(function, limit)
     entries = _connections.setdefault((id(owner), key), [])
     if not entries:  # ids are used again after the object is gone
@@ -147,8 +160,36 @@ def _remember(
     signal.connect(slot)
 
 
+def _without_keeping_alive(function: Callable[..., Any]) -> Callable[..., Any]:
+    """A stand-in for a C++ class must not live on because it listens to its own child."""
+    owner = getattr(function, "__self__", None)
+    if not isinstance(owner, QObject) or "cpp_in_slicer" not in vars(type(owner)):
+        return function
+    return _WeakSlot(function)
+
+
+class _WeakSlot:
+    """A bound method that does not keep its object alive."""
+
+    def __init__(self, method: Callable[..., Any]):
+        self._method = weakref.WeakMethod(method)
+        self.argument_count = _argument_count(method)
+
+    def __call__(self, *arguments: Any) -> None:
+        method = self._method()
+        if method is not None:
+            method(*arguments)
+
+    def __eq__(self, other: object) -> bool:
+        return other == self._method()
+
+    __hash__ = None
+
+
 def _argument_count(function: Callable[..., Any]) -> int | None:
     """How many arguments PythonQt passes; None for all."""
+    if isinstance(function, _WeakSlot):
+        return function.argument_count
     bound = isinstance(function, types.MethodType)
     code = getattr(function.__func__ if bound else function, "__code__", None)
     if code is None or code.co_flags & 0x04:  # CO_VARARGS

@@ -10,6 +10,8 @@ from typing import Any
 import slicer
 import vtk
 
+from slicerharness.signals import keep_printed_errors
+
 
 def start(gui: bool = True, testing: bool = False, main_window: bool = True) -> Any:
     """Make slicer.app, slicer.mrmlScene, slicer.modules, qt and ctk; once in a process.
@@ -21,6 +23,7 @@ def start(gui: bool = True, testing: bool = False, main_window: bool = True) -> 
     if hasattr(slicer, "app"):
         return slicer.app
     _outlast_lost_references()
+    keep_printed_errors()
     vtk.vtkOutputWindow.GetInstance().SetDisplayModeToAlwaysStdErr()
     _name_slicer_libraries()
     from slicerharness import i18n, packaging

@@ -59,7 +59,7 @@ class CorrectSection(Section):
         if volume is not self._volume:
             self._volume = volume
             self._show_case()
-        self._editor.edit(segmentation, volume)
+        self._switch_editor()
         self.ui.segmentEditor.setEnabled(segmentation is not None)
         self.ui.editedLabel.setVisible(segmentation is None)
         self._show_button()
@@ -112,6 +112,8 @@ class CorrectSection(Section):
 
     def _show_button(self) -> None:
         missing = self._entries().missing()
+        if self.panel.requirements.lacking:
+            missing.append("some Python packages (see the section Setup)")
         if self._volume is None:
             missing.insert(0, "the volume that was segmented")
         if self._segmentation is None:

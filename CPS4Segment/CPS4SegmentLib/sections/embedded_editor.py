@@ -61,7 +61,7 @@ class EmbeddedEditor:
         """Give shortcuts, views and the mouse back; the shared node keeps what is edited."""
         if self.on:
             self.on = False
-            self._widget.setActiveEffectByName("")
+            self._widget.setActiveEffect(None)
             self._widget.uninstallKeyboardShortcuts()
             self._widget.removeViewObservations()
 

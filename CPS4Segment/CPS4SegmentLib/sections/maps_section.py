@@ -5,18 +5,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import qt
-import vtk
-from slicer.util import VTKObservationMixin
+import slicer
 
-from CPS4Core.schema import schema_from_dict
-from CPS4SegmentLib import prompt_map_view
+from CPS4SegmentLib.sections.hidden_result import hide_only
+from CPS4SegmentLib.sections.map_views import MapViews
+from CPS4SegmentLib.sections.maps_problem import maps_problem, own_prompt_problem
 from CPS4SegmentLib.sections.maps_run import MapsRun
 from CPS4SegmentLib.sections.reporting import says_errors
 from CPS4SegmentLib.sections.run_progress import RunProgress
 from CPS4SegmentLib.sections.section import Section
-from CPS4SegmentLib.sections.threshold_text import slice_nodes, threshold_text
+from CPS4SegmentLib.sections.threshold_text import threshold_text
 from CPS4SegmentLib.sections.volume_maps import VolumeMaps
-from CPS4SegmentLib.volume_export import volume_problem
 
 if TYPE_CHECKING:
     from CPS4SegmentLib.panel import Panel
@@ -27,7 +26,7 @@ PREVIOUS_KEY, NEXT_KEY = ",", "."
 NO_MAPS = "Compute the prompt maps first"
 
 
-class MapsSection(Section, VTKObservationMixin):
+class MapsSection(Section):
     """Computes prompt maps in the worker and shows them one by one or all at once."""
 
     FILE = "MapsSection"
@@ -35,15 +34,15 @@ class MapsSection(Section, VTKObservationMixin):
 
     def __init__(self, panel: Panel):
         Section.__init__(self, panel)
-        VTKObservationMixin.__init__(self)
         self._maps: dict[str, VolumeMaps] = {}
         self._listed: list[str] = []
-        self._on_screen: tuple[str, ...] = ()
+        self._entered = False
+        self._views = MapViews(self._show_threshold)
         self._run = MapsRun(panel)
         self._progress = RunProgress(self.ui.mapsProgressBar, self.ui.mapsTimeLabel)
         ui = self.ui
         ui.computeButton.connect("clicked()", self._compute)
-        ui.cancelMapsButton.connect("clicked()", self._run.cancel)
+        ui.cancelMapsButton.connect("clicked()", self._cancel)
         ui.ownPromptButton.connect("clicked()", self._compute_own)
         ui.ownPromptEdit.connect("returnPressed()", ui.ownPromptButton.click)
         ui.classSelector.connect("activated(int)", self._choose)
@@ -52,6 +51,8 @@ class MapsSection(Section, VTKObservationMixin):
         ui.oneClassButton.connect("clicked()", self._show)
         ui.allClassesButton.connect("clicked()", self._show)
         ui.hideMapsButton.connect("clicked()", self._hide)
+        ui.withoutResultCheckBox.connect("toggled(bool)", self._show_result)
+        self.button.connect("contentsCollapsed(bool)", self._show_result)
         self._keys = [
             _shortcut(PREVIOUS_KEY, ui.previousClassButton, "Previous class"),
             _shortcut(NEXT_KEY, ui.nextClassButton, "Next class"),
@@ -70,16 +71,25 @@ class MapsSection(Section, VTKObservationMixin):
 
     def refresh(self) -> None:
         """Buttons, list of classes and views for the chosen volume, class and opacity."""
+        here = slicer.mrmlScene.GetNodeByID
+        self._maps = {volume: maps for volume, maps in self._maps.items() if here(volume)}
         self._show_buttons()
         self._show_list()
         self._show()
 
+    def enter(self) -> None:
+        self._entered = True
+
+    def exit(self) -> None:
+        self._entered = False
+        self._show_result()
+
     def close(self) -> None:
         """Stop computing, forget the maps and delete their files."""
         self._run.forget()
-        self.removeObservers()
+        self._views.forget()
+        self._show_result()
         self._maps.clear()
-        self._on_screen = ()
         self.ui.hideMapsButton.setChecked(True)
         self._end()
         self._show_list()
@@ -93,13 +103,16 @@ class MapsSection(Section, VTKObservationMixin):
         self._start([self.ui.ownPromptEdit.text.strip()])
 
     def _start(self, prompts: list[str] | None) -> None:
-        volume_id = self._volume.GetID()
+        volume, model = self._volume, self._model
 
         def done(result: dict[str, Any]) -> None:
             self._end()
-            maps = self._maps.setdefault(volume_id, VolumeMaps())
-            names = maps.add(result, own=prompts is not None)
-            self.panel.say(f"Prompt maps are ready: {len(names)} prompts.")
+            if volume.GetScene() is None:
+                self.panel.say("The volume of the prompt maps was removed meanwhile.", "warning")
+                return
+            maps = self._maps.setdefault(volume.GetID(), VolumeMaps())
+            names = maps.add(result, str((model or {}).get("name", "")), own=prompts is not None)
+            self.panel.say(f"{volume.GetName()}: {_count(names)} ready.")
             self._open(maps, names)
 
         def failed(reason: str) -> None:
@@ -112,10 +125,16 @@ class MapsSection(Section, VTKObservationMixin):
             self.panel.say("The prompt maps were cancelled; those computed before stay.")
             self.panel.changed()
 
-        self._run.start(self._volume, self._model, prompts, self._take, done, failed, cancelled)
+        self._run.start(volume, model, prompts, self._take, done, failed, cancelled)
         self._progress.start()
         self.ui.cancelMapsButton.setVisible(True)
         self.panel.changed()
+
+    def _cancel(self) -> None:
+        self._run.cancel()
+        if self._run.running:
+            self.ui.cancelMapsButton.setText("Stopping...")
+            self.ui.cancelMapsButton.setEnabled(False)
 
     @property
     def _model(self) -> dict[str, Any] | None:
@@ -125,7 +144,6 @@ class MapsSection(Section, VTKObservationMixin):
         """Show one of the new maps: the class chosen before, else the first one."""
         if maps is not self._current:
             return
-        self._on_screen = ()
         self.ui.oneClassButton.setChecked(True)
         chosen = self.panel.parameters.promptClass
         self.panel.parameters.promptClass = chosen if chosen in names else maps.first(names)
@@ -149,32 +167,26 @@ class MapsSection(Section, VTKObservationMixin):
 
     def _end(self) -> None:
         self._progress.stop()
+        self.ui.cancelMapsButton.setText("Cancel")
+        self.ui.cancelMapsButton.setEnabled(True)
         self.ui.cancelMapsButton.setVisible(False)
 
     def _show_buttons(self) -> None:
         """What can be pressed, and in the tooltips what is missing."""
         model = self._model
-        problem = self._missing(model)
-        self.ui.mapsHintLabel.setText(problem)
-        self.ui.mapsHintLabel.setVisible(bool(problem) and not self._run.running)
+        problem = maps_problem(self.panel, self._volume, model)
+        if self._run.running:
+            problem = "Prompt maps are being computed"
+        hint = "" if self._run.running else problem or self._current.origin(model)
+        self.ui.mapsHintLabel.setText(hint)
+        self.ui.mapsHintLabel.setVisible(bool(hint))
         self.ui.computeButton.setEnabled(not problem)
         self.ui.computeButton.setToolTip(
-            problem or "Compute where each class's prompt responds in the chosen volume"
+            problem or "Compute where each class's prompt responds in the input volume"
         )
-        if not problem and model and not model.get("new_prompts", True):
-            problem = "The chosen model was saved without its text encoder: no prompts of one's own"
-        if not problem and not self.ui.ownPromptEdit.text.strip():
-            problem = "Write a prompt to the left"
+        problem = problem or own_prompt_problem(model, self.ui.ownPromptEdit.text.strip())
         self.ui.ownPromptButton.setEnabled(not problem)
         self.ui.ownPromptButton.setToolTip(problem or "Compute the map of this prompt")
-
-    def _missing(self, model: dict[str, Any] | None) -> str:
-        if self._run.running:
-            return "Prompt maps are being computed"
-        if model and not model.get("prompt_maps", True):
-            return "The chosen model has no prompt maps: choose one trained with the method cps4"
-        problem = str((model or {}).get("problem") or "")
-        return volume_problem(self._volume) or problem
 
     def _show_list(self) -> None:
         maps = self._current
@@ -197,51 +209,41 @@ class MapsSection(Section, VTKObservationMixin):
 
     @says_errors
     def _show(self) -> None:
-        """Bring the views to what is chosen; nothing is touched where they show it already."""
+        """Bring the views to what is chosen."""
         parameters, maps = self.panel.parameters, self._current
         name = parameters.promptClass
-        wanted: tuple[str, ...] = ()
         if self.ui.oneClassButton.checked and name in maps.prompts:
-            wanted = ("one", self._volume.GetID(), maps.prompts[name]["map"])
+            look = parameters.mapOpacity, parameters.mapOutline
+            self._views.show_one(self._volume, maps, name, *look)
         elif self.ui.allClassesButton.checked and maps.integrated:
-            wanted = ("all", self._volume.GetID(), maps.integrated)
-        if wanted != self._on_screen:
-            self._change_views(wanted, maps)
-        if wanted[:1] == ("one",):
-            prompt_map_view.set_opacity(parameters.mapOpacity)
-            prompt_map_view.set_outline(parameters.mapOutline)
+            self._views.show_all(self._volume, maps)
+        else:
+            self._views.hide()
+        self._show_result()
         self._show_threshold()
 
-    def _change_views(self, wanted: tuple[str, ...], maps: VolumeMaps) -> None:
-        self.removeObservers()
-        parameters = self.panel.parameters
-        self._on_screen = wanted
-        if wanted[:1] == ("one",):
-            prompt = maps.prompts[parameters.promptClass]
-            prompt_map_view.show_map(
-                self._volume, prompt, parameters.mapOpacity, parameters.mapOutline
-            )
-            for node in slice_nodes():
-                self.addObserver(node, vtk.vtkCommand.ModifiedEvent, self._show_threshold)
-        elif wanted[:1] == ("all",):
-            schema = schema_from_dict(maps.schema)
-            prompt_map_view.show_integrated(self._volume, maps.integrated, schema)
-        else:
-            prompt_map_view.hide_map()
-
-    @says_errors
     def _hide(self) -> None:
-        """Hide whatever map is there, one that came with a loaded scene too."""
-        prompt_map_view.hide_map()
-        self._show()
+        self._views.hide(always=True)
+        self._show_result()
+        self._show_threshold()
 
-    def _show_threshold(self, *_: Any) -> None:
-        maps = self._current
-        if self._on_screen[:1] == ("one",) and self.panel.parameters.promptClass in maps.prompts:
-            prompt = maps.prompts[self.panel.parameters.promptClass]
-            self.ui.thresholdLabel.setText(threshold_text(prompt, maps.slice_axis, self._volume))
-        else:
-            self.ui.thresholdLabel.setText("\N{EN DASH}")
+    def _show_result(self) -> None:
+        """The result would cover the maps; it is hidden while this section is looked at."""
+        looking = self._entered and not self.button.collapsed and self._views.shown
+        hide = looking and self.ui.withoutResultCheckBox.checked and self.panel.parameters
+        hide_only(self.panel.parameters.segmentation if hide else None)
+
+    def _show_threshold(self) -> None:
+        text = "\N{EN DASH}"
+        if self._views.one and self.panel.parameters:
+            maps, name = self._current, self.panel.parameters.promptClass
+            if name in maps.prompts:
+                text = threshold_text(maps.prompts[name], maps.slice_axis, self._volume)
+        self.ui.thresholdLabel.setText(text)
+
+
+def _count(names: list[str]) -> str:
+    return "one prompt map is" if len(names) == 1 else f"{len(names)} prompt maps are"
 
 
 def _shortcut(key: str, button: Any, tip: str) -> Any:

@@ -25,10 +25,12 @@ class Submission:
             wanted.append("a study folder")
         elif not Path(self.study).expanduser().is_absolute():
             wanted.append("a study folder with its full path")
+        elif self.is_new_study and self.folder.exists() and not _is_empty(self.folder):
+            wanted.append("a study folder that is empty or a study already")
         if not self.case:
             wanted.append("a case id")
         elif not is_case_id(self.case):
-            wanted.append("a case id of letters, digits, - and _ only")
+            wanted.append("a case id of letters, digits, - _ and . only")
         if not self.author:
             wanted.append("who corrected it")
         return wanted
@@ -44,9 +46,16 @@ class Submission:
         return not (self.folder / "dataset.json").is_file()
 
 
+def _is_empty(folder: Path) -> bool:
+    try:
+        return not any(folder.iterdir())
+    except OSError:
+        return False
+
+
 def is_case_id(text: str) -> bool:
     """Whether a study can name its files so."""
-    return re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]*", text) is not None
+    return re.fullmatch(r"[A-Za-z0-9_-][A-Za-z0-9._-]*", text) is not None
 
 
 def proposed_case_id(volume_name: str) -> str:
@@ -76,13 +85,7 @@ def outcome(result: dict[str, Any], study: Path) -> str:
     labelled, unlabelled = result["labelled"], result["unlabelled"]
     cases = "case" if labelled == 1 else "cases"
     lines.append(f"The study has {labelled} labelled {cases} and {unlabelled} without a label.")
-    split = result.get("split")
-    if split in ("test", "val"):
-        part = "test" if split == "test" else "validation"
-        lines.append(
-            f"This is a {part} case: it is never trained on. The correction changes the"
-            " yardstick, so scores measured before cannot be compared with new ones."
-        )
+    lines += [f"{warning.rstrip('.')}." for warning in result.get("warnings") or []]
     lines.append("To train with it, type in a terminal:")
     lines.append(train_command(study))
     return "\n".join(lines)

@@ -10,18 +10,20 @@ from typing import Any
 class VolumeMaps:
     """Maps by prompt name, the model's classes first, then the user's own prompts.
 
-    prompts: entries of the worker's `maps` results. integrated: the file of the integrated map,
+    prompts: entries of the worker's `maps` results. model: the name of the one asked last.
+    integrated: the file of the integrated map,
     schema: its label schema; both None until the classes are computed. slice_axis: where the
     slices of `thresholds` lie.
     """
 
     prompts: dict[str, dict[str, Any]] = field(default_factory=dict)
     own: set[str] = field(default_factory=set)
+    model: str = ""
     integrated: str | None = None
     schema: dict[str, Any] | None = None
     slice_axis: dict[str, Any] | None = None
 
-    def add(self, result: dict[str, Any], own: bool) -> list[str]:
+    def add(self, result: dict[str, Any], model: str, own: bool) -> list[str]:
         """Take the worker's answer; returns the names of its prompts.
 
         Maps of the classes replace earlier ones of another model; own prompts are added.
@@ -35,7 +37,7 @@ class VolumeMaps:
         else:
             self.own |= set(names) - set(self.classes)
             self.prompts |= {prompt["name"]: prompt for prompt in result["prompts"]}
-        self.slice_axis = result["slice_axis"]
+        self.slice_axis, self.model = result["slice_axis"], model
         return names
 
     @property
@@ -65,6 +67,12 @@ class VolumeMaps:
         if not names:
             return None
         return names[(names.index(name) + step) % len(names)] if name in names else names[0]
+
+    def origin(self, chosen: dict[str, Any] | None) -> str:
+        """A word on where the maps come from, where another model is chosen by now."""
+        if not self.prompts or chosen is None or chosen.get("name") == self.model:
+            return ""
+        return f"The maps below were made with the model {self.model}."
 
     def about(self, name: str) -> str:
         """The prompt's words and what is to be known of them, for the user."""

@@ -34,7 +34,10 @@ class ctkCollapsibleButton(QAbstractButton):  # noqa: N801
         self._hidden_before: set[int] = set()
         self.setText(text)
         self.setContentsMargins(0, HEADER, 0, 0)
-        self.clicked.connect(lambda: setattr(self, "collapsed", not self.collapsed))
+        self.clicked.connect(self._toggle)
+
+    def _toggle(self) -> None:
+        self.collapsed = not self.collapsed
 
     def _apply_collapsed(self) -> None:
         if self.collapsed == self._was_collapsed:

@@ -59,8 +59,8 @@ class qMRMLNodeComboBox(QWidget):  # noqa: N801
     def __init__(self, parent: Any = None):
         super().__init__(parent)
         self._scene: Any = None
-        self._observers = Observers()
-        self._node_observers = Observers()
+        self._observers = Observers(self)
+        self._node_observers = Observers(self)
         self._attributes: list[tuple[str, str, str | None]] = []
         self._requested: str | None = None
         self._box = QComboBox(self)
@@ -68,7 +68,7 @@ class qMRMLNodeComboBox(QWidget):  # noqa: N801
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(self._box)
         self._box.currentTextChanged.connect(self._announce)
-        self._box.activated.connect(lambda _: emit(self, "nodeActivated", self.currentNode()))
+        self._box.activated.connect(self._on_activated)
         self.setEnabled(False)
 
     def mrmlScene(self) -> Any:
@@ -85,7 +85,7 @@ class qMRMLNodeComboBox(QWidget):  # noqa: N801
                 slicer.vtkMRMLScene.NodeRemovedEvent,
                 slicer.vtkMRMLScene.EndBatchProcessEvent,
             ):
-                self._observers.add(scene, event, lambda *_: self._refresh())
+                self._observers.add(scene, event, self._refresh)
         self._refresh()
         if self._requested is not None:
             self.setCurrentNodeID(self._requested)
@@ -198,14 +198,15 @@ class qMRMLNodeComboBox(QWidget):  # noqa: N801
         self._node_observers.clear()
         for node_id in filter(None, ids):
             node = self._scene.GetNodeByID(node_id)
-            self._node_observers.add(
-                node, vtk.vtkCommand.ModifiedEvent, lambda *_: self._on_node_modified()
-            )
+            self._node_observers.add(node, vtk.vtkCommand.ModifiedEvent, self._on_node_modified)
 
     def _on_node_modified(self) -> None:
         texts = [self._box.itemText(row) for row in range(self._box.count)]
         if texts != [text for _, text in self._rows()]:
             self._refresh()
+
+    def _on_activated(self) -> None:
+        emit(self, "nodeActivated", self.currentNode())
 
     def _announce(self, _: str) -> None:
         node = self.currentNode()

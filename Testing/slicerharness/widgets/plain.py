@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable
 from typing import Any
 
-from PySide6.QtCore import Property
+from PySide6.QtCore import Property, QObject
 
 
 def kept(qt_type: Any, default: Any, changed: Callable[[Any], None] | None = None) -> Any:
@@ -24,16 +25,24 @@ def kept(qt_type: Any, default: Any, changed: Callable[[Any], None] | None = Non
 
 
 class Observers:
-    """Observers on VTK objects that one widget holds."""
+    """Observers on VTK objects that one widget holds, as long as it lives."""
 
-    def __init__(self) -> None:
+    def __init__(self, owner: QObject):
         self._tags: list[tuple[Any, int]] = []
+        owner.destroyed.connect(self.clear)
 
-    def add(self, target: Any, event: Any, function: Callable[..., Any]) -> None:
-        """Call `function(caller, event)` on each event."""
-        self._tags.append((target, target.AddObserver(event, function)))
+    def add(self, target: Any, event: Any, method: Callable[[], Any]) -> None:
+        """Call the widget's method on each event; that does not keep the widget alive."""
+        reference = weakref.WeakMethod(method)
 
-    def clear(self) -> None:
+        def call(*_: Any) -> None:
+            alive = reference()
+            if alive is not None:
+                alive()
+
+        self._tags.append((target, target.AddObserver(event, call)))
+
+    def clear(self, *_: Any) -> None:
         """Remove them all."""
         for target, tag in self._tags:
             target.RemoveObserver(tag)

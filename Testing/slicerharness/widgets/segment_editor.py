@@ -12,6 +12,7 @@ import slicer
 import vtk
 from PySide6.QtCore import Property, Qt, Signal
 from PySide6.QtWidgets import (
+    QButtonGroup,
     QFormLayout,
     QGridLayout,
     QGroupBox,
@@ -71,13 +72,11 @@ class qMRMLSegmentEditorWidget(qMRMLWidget):  # noqa: N801
         self._all_effects = {name: qSlicerSegmentEditorAbstractEffect(name) for name in EFFECTS}
         self._order: list[str] = []
         self._active: qSlicerSegmentEditorAbstractEffect | None = None
-        self._node_observer, self._history_observer = Observers(), Observers()
+        self._node_observer, self._history_observer = Observers(self), Observers(self)
         self._shown: tuple[Any, Any] = (None, None)
         self._build()
         self._history_observer.add(
-            self._logic,
-            self._logic.SegmentationHistoryChangedEvent,
-            lambda *_: self._show_undo(),
+            self._logic, self._logic.SegmentationHistoryChangedEvent, self._show_undo
         )
         self.updateEffectList()
         self._show_undo()
@@ -103,6 +102,9 @@ class qMRMLSegmentEditorWidget(qMRMLWidget):  # noqa: N801
         self._table.selectionChanged.connect(self._on_selection)
         self._effects = QGroupBox("Effects", self)
         self._grid = QGridLayout(self._effects)
+        self._effect_buttons = QButtonGroup(self)
+        self._effect_buttons.setExclusive(False)
+        self._effect_buttons.buttonClicked.connect(self._on_effect_button)
         layout.addWidget(self._effects)
         row = QHBoxLayout()
         layout.addLayout(row)
@@ -131,9 +133,7 @@ class qMRMLSegmentEditorWidget(qMRMLWidget):  # noqa: N801
         self._node_observer.clear()
         self._logic.SetSegmentEditorNode(node)
         if node:
-            self._node_observer.add(
-                node, vtk.vtkCommand.ModifiedEvent, lambda *_: self.updateWidgetFromMRML()
-            )
+            self._node_observer.add(node, vtk.vtkCommand.ModifiedEvent, self.updateWidgetFromMRML)
         self.updateWidgetFromMRML()
 
     def mrmlSegmentEditorNode(self) -> Any:
@@ -245,9 +245,7 @@ class qMRMLSegmentEditorWidget(qMRMLWidget):  # noqa: N801
             button.setCheckable(True)
             button.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
             button.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextOnly)
-            button.clicked.connect(
-                lambda checked, name=name: self.setActiveEffectByName(name if checked else "")
-            )
+            self._effect_buttons.addButton(button)
             self._grid.addWidget(button, k // self.effectColumnCount, k % self.effectColumnCount)
 
     def _shown_effects(self) -> list[str]:
@@ -296,6 +294,9 @@ class qMRMLSegmentEditorWidget(qMRMLWidget):  # noqa: N801
     def _on_selection(self, *_: Any) -> None:
         for segment_id in self._table.selectedSegmentIDs()[:1]:
             self.setCurrentSegmentID(segment_id)
+
+    def _on_effect_button(self, button: QToolButton) -> None:
+        self.setActiveEffectByName(button.text if button.checked else "")
 
     def _add(self) -> None:
         if self.segmentationNode():

@@ -45,7 +45,7 @@ class qMRMLSegmentsTableView(qMRMLWidget):  # noqa: N801
         self._node: Any = None
         self._ids: list[str] = []
         self._hidden: list[str] = []
-        self._observers = Observers()
+        self._observers = Observers(self)
         self._table = QTableWidget(0, 3, self)
         self._table.setHorizontalHeaderLabels(["Visible", "Colour", "Name"])
         self._table.verticalHeader().hide()
@@ -58,9 +58,7 @@ class qMRMLSegmentsTableView(qMRMLWidget):  # noqa: N801
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(self._table)
-        self._table.selectionModel().selectionChanged.connect(
-            lambda selected, deselected: emit(self, "selectionChanged", selected, deselected)
-        )
+        self._table.selectionModel().selectionChanged.connect(self._on_selection)
 
     def tableWidget(self) -> QTableWidget:
         return self._table
@@ -76,10 +74,10 @@ class qMRMLSegmentsTableView(qMRMLWidget):  # noqa: N801
                 self._observers.add(
                     node.GetSegmentation(),
                     getattr(slicer.vtkSegmentation, event),
-                    lambda *_: self._refresh(),
+                    self._refresh,
                 )
             self._observers.add(
-                node, slicer.vtkMRMLDisplayableNode.DisplayModifiedEvent, lambda *_: self._refresh()
+                node, slicer.vtkMRMLDisplayableNode.DisplayModifiedEvent, self._refresh
             )
         self._refresh()
 
@@ -118,6 +116,9 @@ class qMRMLSegmentsTableView(qMRMLWidget):  # noqa: N801
 
     def setSelectionMode(self, mode: int) -> None:
         self._table.setSelectionMode(QAbstractItemView.SelectionMode(mode))
+
+    def _on_selection(self, selected: Any, deselected: Any) -> None:
+        emit(self, "selectionChanged", selected, deselected)
 
     def _apply(self) -> None:
         self._table.horizontalHeader().setVisible(self.headerVisible)

@@ -1,0 +1,1 @@
+"""What the module CPS4Segment is made of."""

@@ -92,14 +92,21 @@ class LabelSchema:
 
     def index_of(self, name: str) -> int:
         """Class index of a short or full name; raises CPS4Error for an unknown one."""
-        wanted = name.strip().lower()
-        for index, s in enumerate(self.structures, start=1):
-            if wanted in (s.name.lower(), s.full_name.lower()):
-                return index
+        found = self.find(name)
+        if found is not None:
+            return self.structures.index(found) + 1
         raise CPS4Error(
             f"No structure '{name}' in schema '{self.name}'",
             cure="Known names: " + ", ".join(self.class_names[1:]),
         )
+
+    def find(self, name: str, code: str | None = None) -> Structure | None:
+        """The structure with this short or full name, else the one with this SNOMED CT code."""
+        wanted = name.strip().lower()
+        for s in self.structures:
+            if wanted in (s.name.lower(), s.full_name.lower()):
+                return s
+        return next((s for s in self.structures if code and s.code == code), None)
 
     def indices_of_kind(self, kind: str) -> list[int]:
         """Class indices of all structures of a kind."""

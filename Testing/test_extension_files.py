@@ -97,13 +97,3 @@ def test_icons_have_slicers_size_and_a_clear_ground(path: str) -> None:
     with Image.open(ROOT / path) as icon:
         assert icon.size == (128, 128) and icon.mode == "RGBA"
         assert icon.getpixel((0, 0))[3] == 0
-
-
-def test_the_modules_requirements_are_the_packages_own() -> None:
-    project = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
-    (block,) = re.findall(r"^dependencies = \[\n(.*?)^\]", project, flags=re.MULTILINE | re.DOTALL)
-    text = (ROOT / "CPS4Segment" / "Resources" / "requirements.txt").read_text(encoding="utf-8")
-    required = [line for line in text.splitlines() if line and not line.startswith("#")]
-    assert required == re.findall(r'"(.+)"', block)
-    # An exact version would exchange what Slicer or another extension brought.
-    assert all(re.fullmatch(r"[\w-]+>=[\d.]+", line) for line in required)

@@ -14,6 +14,14 @@ SACRUM_ORDER = 0
 ANCHOR_ORDERS = (SACRUM_ORDER, 1)
 """Places along the spine (the schema's `order`) from which levels are counted: S and L5/S."""
 
+NOTHING, MISSING, DOUBLED, SWAPPED = (
+    "No structure was found",
+    "Missing between",
+    "Found at two places",
+    "Out of order",
+)
+"""How the warnings begin that follow from a label map alone, and can be checked again on it."""
+
 FINEST_MM = 1.0
 """Voxels finer than this are thinned out: levels are centimetres apart."""
 
@@ -52,7 +60,7 @@ def sequence_warnings(
     voxel = float(np.prod(spacing))
     large = [i for i, (count, _) in sizes.items() if count * voxel >= smallest_mm3]
     if not large:
-        return ["No structure was found"]
+        return [NOTHING]
     along = [i for i in schema.ordered_indices() if i in large]
     found = [_examine(indices, i, sizes[i][1], spacing[1], double_share) for i in along]
     warnings = []
@@ -69,18 +77,18 @@ def sequence_warnings(
         missing = [names[i] for i in between if i not in along]
         if missing:
             warnings.append(
-                f"Missing between {names[along[0]]} and {names[along[-1]]}: {', '.join(missing)}"
+                f"{MISSING} {names[along[0]]} and {names[along[-1]]}: {', '.join(missing)}"
             )
     doubled = [names[f.index] for f in found if f.doubled]
     if doubled:
-        warnings.append(f"Found at two places: {', '.join(doubled)}")
+        warnings.append(f"{DOUBLED}: {', '.join(doubled)}")
     swapped = [
         f"{names[lower.index]} above {names[upper.index]}"
         for lower, upper in pairwise(found)
         if lower.middle <= upper.middle
     ]
     if swapped:
-        warnings.append(f"Out of order: {', '.join(swapped)}")
+        warnings.append(f"{SWAPPED}: {', '.join(swapped)}")
     return warnings
 
 

@@ -21,6 +21,9 @@ SEGMENTATION_EXTENSION = ".seg.nrrd"
 TERMINOLOGY = "Segmentation category and type - CPS4 spine"
 """Name of the terminology that lists the vertebral levels and discs."""
 
+IGNORE_SEGMENT = "ignore"
+"""Name of the segment of voxels that neither teach nor count."""
+
 _ANATOMICAL_STRUCTURE = "SCT^123037004^Anatomical Structure"
 _NO_REGION = "^^~Anatomic codes - DICOM master list~^^~^^"
 
@@ -46,8 +49,35 @@ def segments_of(schema: LabelSchema) -> list[Segment]:
     """The segments that a schema can give, the ignore label included."""
     segments = [Segment(s.value, s.name, s.color, s.code, s.full_name) for s in schema.structures]
     if schema.ignore_value is not None:
-        segments.append(Segment(schema.ignore_value, "ignore", (128, 128, 128)))
+        segments.append(Segment(schema.ignore_value, IGNORE_SEGMENT, (128, 128, 128)))
     return segments
+
+
+def value_of(schema: LabelSchema, name: str, code: str | None = None) -> int | None:
+    """The schema's value for a segment's name, else for its code; None for an unknown segment."""
+    if schema.ignore_value is not None and name.strip().lower() == IGNORE_SEGMENT:
+        return schema.ignore_value
+    structure = schema.find(name, code)
+    return None if structure is None else structure.value
+
+
+def terminology_entry(segment: Segment) -> str | None:
+    """The segment's terminology as Slicer writes it; None without a code."""
+    if segment.code is None:
+        return None
+    # These characters separate the fields of the entry.
+    meaning = (segment.meaning or segment.name).translate(str.maketrans("~^|", "---"))
+    return f"{TERMINOLOGY}~{_ANATOMICAL_STRUCTURE}~SCT^{segment.code}^{meaning}~{_NO_REGION}"
+
+
+def code_in(entry: str) -> tuple[str | None, str | None]:
+    """The SNOMED CT code and the meaning of the type in a terminology entry, where it has one."""
+    parts = entry.split("~")
+    if len(parts) > 2:
+        scheme, code, meaning = (parts[2].split("^") + ["", "", ""])[:3]
+        if scheme in ("SCT", "SRT") and code:
+            return code, meaning
+    return None, None
 
 
 def describe_segments(image: sitk.Image, segments: list[Segment]) -> None:
@@ -111,12 +141,8 @@ def read_segmentation(
 
 
 def _tags(segment: Segment) -> str:
-    if segment.code is None:
-        return "|"
-    # These characters separate the fields of the entry.
-    meaning = (segment.meaning or segment.name).translate(str.maketrans("~^|", "---"))
-    entry = f"{TERMINOLOGY}~{_ANATOMICAL_STRUCTURE}~SCT^{segment.code}^{meaning}~{_NO_REGION}"
-    return f"TerminologyEntry:{entry}|"
+    entry = terminology_entry(segment)
+    return "|" if entry is None else f"TerminologyEntry:{entry}|"
 
 
 def _read_segments(fields: dict[str, str], path: Path) -> list[Segment]:
@@ -150,29 +176,20 @@ def _read_segments(fields: dict[str, str], path: Path) -> list[Segment]:
 def _terminology_of(tags: str) -> tuple[str | None, str | None]:
     """The SNOMED CT code of a segment's type and its meaning, where its tags hold one."""
     for tag in tags.split("|"):
-        parts = tag.removeprefix("TerminologyEntry:").split("~")
-        if tag.startswith("TerminologyEntry:") and len(parts) > 2:
-            scheme, code, meaning = (parts[2].split("^") + ["", "", ""])[:3]
-            if scheme in ("SCT", "SRT") and code:
-                return code, meaning
+        if tag.startswith("TerminologyEntry:"):
+            return code_in(tag.removeprefix("TerminologyEntry:"))
     return None, None
 
 
 def _value_in(schema: LabelSchema, segment: Segment, path: Path) -> int:
-    if schema.ignore_value is not None and segment.name.strip().lower() == "ignore":
-        return schema.ignore_value
-    name = segment.name.strip().lower()
-    for structure in schema.structures:
-        if name in (structure.name.lower(), structure.full_name.lower()):
-            return structure.value
-    for structure in schema.structures:
-        if segment.code and segment.code == structure.code:
-            return structure.value
-    raise CPS4Error(
-        f"Segment '{segment.name}' is not in the label schema '{schema.name}'",
-        path=path,
-        cure="Rename it to one of " + ", ".join(s.name for s in schema.structures),
-    )
+    value = value_of(schema, segment.name, segment.code)
+    if value is None:
+        raise CPS4Error(
+            f"Segment '{segment.name}' is not in the label schema '{schema.name}'",
+            path=path,
+            cure="Rename it to one of " + ", ".join(s.name for s in schema.structures),
+        )
+    return value
 
 
 def _merge_layers(image: sitk.Image, values: list[tuple[Segment, int]], path: Path) -> sitk.Image:

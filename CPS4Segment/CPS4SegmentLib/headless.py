@@ -20,7 +20,7 @@ from queue import Empty, Queue
 from threading import Thread
 from typing import IO, Any
 
-from CPS4SegmentLib.core_folder import core_folder
+from CPS4SegmentLib.core_path import core_parent
 
 FAILED, CANCELLED = 1, 130
 WAKE_SECONDS = 0.5
@@ -57,7 +57,7 @@ def run(command: str, arguments: Sequence[str]) -> int:
 
 def _start(arguments: list[str]) -> subprocess.Popen[str]:
     python = shutil.which("PythonSlicer") or sys.executable
-    paths = [str(core_folder()), os.environ.get("PYTHONPATH", "")]
+    paths = [str(core_parent()), os.environ.get("PYTHONPATH", "")]
     environment = os.environ | {
         "PYTHONPATH": os.pathsep.join(filter(None, paths)),
         # A folder CPS4Core where the user happens to stand must not come first (Python 3.11 on).

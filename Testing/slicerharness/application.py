@@ -1,0 +1,108 @@
+"""`slicer.app`, the part of qSlicerApplication that needs no Qt."""
+
+from __future__ import annotations
+
+import tempfile
+from types import SimpleNamespace
+from typing import Any
+
+import slicer
+
+from slicerharness.io_manager import IOManager
+from slicerharness.modules import Module, ModuleManager, Modules
+from slicerharness.scene import make_module_logics, make_scene
+
+
+class ApplicationParts:
+    """What the application holds, with or without Qt."""
+
+    applicationName = "Slicer"
+    applicationVersion = "5.13.0-harness"
+    majorVersion = 5
+    minorVersion = 13
+    revision = "0"
+    documentationBaseUrl = "https://slicer.readthedocs.io/"
+    mainApplicationName = "Slicer"
+    isInstalled = True
+    slicerSharePath = "share/Slicer-5.13"
+
+    def _begin(self, testing: bool, main_window: bool) -> None:
+        """Make scene, logics and modules; `slicer.app` must already be this object."""
+        path = tempfile.mkdtemp(prefix="slicerharness-")
+        scene, logic, kept = make_scene(path)
+        vars(self).update(
+            temporaryPath=path,
+            slicerHome=path,
+            defaultScenePath=path,
+            cachePath=path,
+            _scene=scene,
+            _logic=logic,
+            _kept=kept,
+            _testing=testing,
+            _options=SimpleNamespace(
+                runPythonAndExit=False,
+                noMainWindow=not main_window,
+                testingEnabled=testing,
+                pythonScript="",
+                pythonCode="",
+            ),
+            _io=IOManager(),
+            _layout=None,
+            _main_window=None,
+        )
+        slicer.mrmlScene = scene
+        slicer.modules = Modules()
+        vars(self)["_modules"] = ModuleManager()
+        for name, module_logic in make_module_logics(scene, logic).items():
+            setattr(slicer.modules, name.lower(), Module(name, module_logic))
+
+    def applicationLogic(self) -> Any:
+        return self._logic
+
+    def mrmlScene(self) -> Any:
+        return self._scene
+
+    def coreIOManager(self) -> IOManager:
+        return self._io
+
+    ioManager = coreIOManager
+
+    def moduleManager(self) -> ModuleManager:
+        return self._modules
+
+    def moduleLogic(self, name: str) -> Any:
+        return self._logic.GetModuleLogic(name)
+
+    def layoutManager(self) -> Any:
+        return self._layout
+
+    def testingEnabled(self) -> bool:
+        return self._testing
+
+    def commandOptions(self) -> Any:
+        return self._options
+
+    def exit(self, code: int = 0) -> None:
+        """End the process with `code` once the script is back (__main__.py)."""
+        raise SystemExit(code)
+
+    def quit(self) -> None:
+        self.exit(0)
+
+    def pauseRender(self) -> None:
+        """Views render only when asked to here."""
+
+    resumeRender = pauseRender
+
+    def setRenderPaused(self, paused: bool) -> None:
+        """Views render only when asked to here."""
+
+    def moduleDocumentationUrl(self, name: str) -> str:
+        return f"{self.documentationBaseUrl}en/latest/user_guide/modules/{name.lower()}.html"
+
+
+class Application(ApplicationParts):
+    """slicer.app for start(gui=False)."""
+
+    def processEvents(self) -> None:
+        """No Qt, no events."""

@@ -1,0 +1,68 @@
+"""qt.QUiLoader that knows the qMRML* and ctk* classes."""
+
+from __future__ import annotations
+
+import xml.etree.ElementTree as ET
+from pathlib import Path
+from typing import Any
+
+from PySide6 import QtWidgets
+from PySide6.QtCore import QBuffer, QIODevice, QObject
+from PySide6.QtUiTools import QUiLoader as PySideUiLoader
+
+from slicerharness.attributes import loading_ui
+from slicerharness.registry import widget_classes
+from slicerharness.signals import split_signature
+
+
+class QUiLoader(PySideUiLoader):
+    """Loads a .ui file; its connections whose types exist only in C++ are made in Python."""
+
+    def __init__(self, parent: QObject | None = None):
+        super().__init__(parent)
+        for cls in widget_classes.values():
+            self.registerCustomWidget(cls)
+
+    def load(self, device: Any, parent: QtWidgets.QWidget | None = None) -> QtWidgets.QWidget:
+        """The root widget; RuntimeError for a widget class that is not known here."""
+        root = ET.fromstring(
+            bytes(device.readAll().data())
+            if isinstance(device, QIODevice)
+            else Path(device).read_bytes()
+        )
+        _check_classes(root)
+        connections = _take_vtk_connections(root)
+        buffer = QBuffer()
+        buffer.setData(ET.tostring(root))
+        buffer.open(QIODevice.OpenModeFlag.ReadOnly)
+        with loading_ui():
+            widget = super().load(buffer, parent)
+        if widget is None:
+            raise RuntimeError(self.errorString())
+        children = {QObject.objectName(o): o for o in [widget, *widget.findChildren(QObject)]}
+        for name in children:
+            vars(widget).pop(name, None)
+        for sender, signal, receiver, slot in connections:
+            function = getattr(children[receiver], split_signature(slot)[0])
+            children[sender].connect(signal, function)
+        return widget
+
+
+def _check_classes(root: ET.Element) -> None:
+    used = {widget.get("class", "") for widget in root.iter("widget")}
+    known = {*widget_classes, "Line"}
+    unknown = sorted(name for name in used - known if not hasattr(QtWidgets, name))
+    if unknown:
+        raise RuntimeError(f"the .ui uses widget classes that the harness does not know: {unknown}")
+
+
+def _take_vtk_connections(root: ET.Element) -> list[tuple[str, str, str, str]]:
+    """Remove and return (sender, signal, receiver, slot) of connections with vtk types."""
+    taken = []
+    group = root.find("connections")
+    for connection in list(group) if group is not None else []:
+        parts = [connection.findtext(tag, "") for tag in ("sender", "signal", "receiver", "slot")]
+        if "vtk" in parts[1] and group is not None:
+            group.remove(connection)
+            taken.append((parts[0], parts[1], parts[2], parts[3]))
+    return taken

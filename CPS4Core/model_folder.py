@@ -24,21 +24,25 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from CPS4Core import __version__
-from CPS4Core.config import Config, complete_config
 from CPS4Core.errors import CPS4Error
-from CPS4Core.files import make_folder, read_json, write_error, write_json
+from CPS4Core.files import make_folder, write_error, write_json
+from CPS4Core.model_description import (
+    FORMAT_VERSION,
+    Described,
+    model_inside,
+    read_description,
+)
 from CPS4Core.schema import LabelSchema, schema_from_dict
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from CPS4Core.config import Config
     from CPS4Core.networks.resunet import ResUNet
-
-FORMAT_VERSION = 1
 
 
 @dataclass
-class ModelInfo:
+class ModelInfo(Described):
     """What model.json says."""
 
     folder: Path
@@ -50,57 +54,16 @@ class ModelInfo:
     provenance: dict[str, Any] = field(default_factory=dict)
     metrics: dict[str, Any] = field(default_factory=dict)
 
-    @property
-    def name(self) -> str:
-        """The folder's name; that of the run where the model lies inside it."""
-        folder = self.folder.resolve()
-        while folder.name in ("model", "stage1"):
-            folder = folder.parent
-        return folder.name
-
-    @property
-    def data(self) -> str:
-        """The data set that it was trained on."""
-        return str(self.provenance.get("study", "unknown data"))
-
-    @property
-    def licence(self) -> str:
-        """The licence of that data."""
-        return str(self.provenance.get("licence", "not stated"))
-
-    @property
-    def has_prompt_maps(self) -> bool:
-        """Whether the model can show prompt maps."""
-        return (self.folder / "vision_language.safetensors").is_file()
-
-    @property
-    def has_text_encoder(self) -> bool:
-        """Whether the model can read new prompts."""
-        return (self.folder / "text_encoder").is_dir()
-
 
 def read_model(folder: str | Path) -> ModelInfo:
     """Read model.json of a model folder, or of the model in a run folder.
 
     Raises CPS4Error for a missing, half copied or newer model.
     """
-    folder = Path(folder)
-    inside = (folder / part for part in (".", "model", "stage1/model"))
-    folder = next((f for f in inside if (f / "model.json").is_file()), folder)
-    content = read_json(folder / "model.json", "description of the model")
-    version = content.get("format_version")
-    if version != FORMAT_VERSION:
-        raise CPS4Error(
-            f"The model has format {version}, this is CPS4Core {__version__} with format "
-            f"{FORMAT_VERSION}",
-            path=folder,
-            cure="Install the CPS4Core version that wrote it, or train again",
-        )
-    missing = [name for name in content.get("files", []) if not (folder / name).is_file()]
-    if missing:
-        raise CPS4Error(
-            f"The model lacks {', '.join(missing)}", path=folder, cure="Copy the whole folder again"
-        )
+    folder = model_inside(Path(folder))
+    content = read_description(folder)
+    from CPS4Core.config import complete_config
+
     try:
         return ModelInfo(
             folder=folder,

@@ -20,6 +20,7 @@ INFERENCE = (
     "volumes",
     "schema",
     "model_folder",
+    "worker",
 )
 SLICER = {"slicer", "qt", "ctk", "vtk", "PythonQt", "PyQt5", "PyQt6", "PySide2", "PySide6"}
 HEAVY = ("torch", "timm", "transformers", "monai", "matplotlib", "SimpleITK", "skimage", "openvino")

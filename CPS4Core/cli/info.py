@@ -87,40 +87,21 @@ def describe_device() -> dict[str, Any]:
 
 def describe_installed() -> list[dict[str, Any]]:
     """The installed models in short, with data, licence and quality; or what is wrong with one."""
-    from CPS4Core.errors import CPS4Error
-    from CPS4Core.inference.models import installed_models
-    from CPS4Core.model_folder import read_model
+    from CPS4Core.inference.listing import list_models
 
-    found = []
-    for name, folder in sorted(installed_models().items()):
-        try:
-            info = read_model(folder)
-        except CPS4Error as error:
-            found.append({"name": name, "folder": str(folder), "problem": str(error)})
-            continue
-        known = info.provenance
-        count = {kind: len(known.get(kind, ())) for kind in ("labelled", "unlabelled")}
-        found.append(
-            {
-                "name": name,
-                "data": info.data,
-                "licence": info.licence,
-                "trained on": f"{count['labelled']} labelled and {count['unlabelled']} unlabelled "
-                f"cases, {known.get('phantoms', {}).get('count', 0)} phantoms",
-                "quality": quality(info.metrics),
-                "folder": str(folder),
-            }
-        )
-    return found
-
-
-def quality(metrics: dict[str, Any]) -> str:
-    """The measured mean Dice in words: of a model card where there is one, else of validation."""
-    if card := metrics.get("card"):
-        first = next(iter(card.values()))
-        return f"mDice {first['dice']:.3f} on {first['cases']} {first['what']}"
-    found = metrics.get("stage2", {}).get("validation", {})
-    return f"mDice {found['mdice']:.3f} in validation" if "mdice" in found else "not measured"
+    return [
+        {"name": model.name, "folder": model.folder, "problem": model.problem}
+        if model.problem
+        else {
+            "name": model.name,
+            "data": model.data,
+            "licence": model.licence,
+            "trained on": model.trained_on,
+            "quality": model.quality,
+            "folder": model.folder,
+        }
+        for model in list_models()
+    ]
 
 
 def describe_model(folder: str) -> dict[str, Any]:

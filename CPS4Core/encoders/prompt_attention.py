@@ -39,14 +39,21 @@ class PromptAttention(nn.Module):
         """Prompt tokens [K, text width] -> unit vectors [K, D]."""
         return F.normalize(self.project_prompts(prompt_tokens), dim=-1)
 
-    def cosines(self, images: Tensor, vectors: Tensor) -> Tensor:
-        """`cos(v_u, t_c)`: images [B, 1, h, w] in 0..1, vectors [K, D] -> [B, K, rows, cols]."""
+    def patches(self, images: Tensor) -> Tensor:
+        """Images [B, 1, h, w] in 0..1 -> unit vectors [B, rows, cols, D], whatever the prompts."""
         with torch.autocast(images.device.type, enabled=False):
             normalised = self.normalise(images.float())
         tokens = self.project_patches(self.vision(normalised))
         # Half precision would round cosines and log(1 - A) too coarsely.
         with torch.autocast(images.device.type, enabled=False):
-            patches = F.normalize(tokens.float(), dim=-1)
+            return F.normalize(tokens.float(), dim=-1)
+
+    def cosines(self, images: Tensor, vectors: Tensor) -> Tensor:
+        """`cos(v_u, t_c)`: images [B, 1, h, w] in 0..1, vectors [K, D] -> [B, K, rows, cols]."""
+        return self._compare(self.patches(images), vectors)
+
+    def _compare(self, patches: Tensor, vectors: Tensor) -> Tensor:
+        with torch.autocast(patches.device.type, enabled=False):
             return torch.einsum("bijd,kd->bkij", patches, vectors.float())
 
     def log_attention(self, cosines: Tensor) -> tuple[Tensor, Tensor]:
@@ -59,5 +66,9 @@ class PromptAttention(nn.Module):
 
     def forward(self, images: Tensor, vectors: Tensor) -> tuple[Tensor, Tensor]:
         """The attention A in 0..1 and the cosines behind it, both [B, K, rows, cols]."""
-        cosines = self.cosines(images, vectors)
+        return self.attend(self.patches(images), vectors)
+
+    def attend(self, patches: Tensor, vectors: Tensor) -> tuple[Tensor, Tensor]:
+        """The same from patches [B, rows, cols, D] of before."""
+        cosines = self._compare(patches, vectors)
         return self.log_attention(cosines)[0].exp(), cosines

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from CPS4Core.errors import CPS4Error
 from CPS4Core.files import read_json, write_error, write_json
-from CPS4Core.inference.fingerprint import input_fingerprint
+from CPS4Core.inference.fingerprint import input_fingerprint, model_identity
 from CPS4Core.inference.predictor import Segmentation
 from CPS4Core.model_folder import ModelInfo
 
@@ -128,11 +128,7 @@ class CaseFiles:
                 "case": self.case_id,
                 "seconds": round(seconds, 2),
                 "model": {
-                    "name": info.name,
-                    "data": info.data,
-                    "licence": info.licence,
-                    "method": info.method,
-                    "encoder_weights": info.encoder_weights,
+                    **model_identity(info),
                     "fingerprint": made_from["model"],
                     "calibration": made_from["calibration"],
                 },

@@ -35,6 +35,17 @@ def model_fingerprint(info: ModelInfo) -> str:
     return digest.hexdigest()[:_DIGITS]
 
 
+def model_identity(info: ModelInfo) -> dict[str, str]:
+    """What is told of a model beside what it made, but for its fingerprint: no path of the user."""
+    return {
+        "name": info.name,
+        "data": info.data,
+        "licence": info.licence,
+        "method": info.method,
+        "encoder_weights": info.encoder_weights,
+    }
+
+
 def input_fingerprint(path: Path) -> str:
     """First 16 hex digits of the SHA-256 of a file's content, or of all files of a DICOM folder."""
     digest = hashlib.sha256()

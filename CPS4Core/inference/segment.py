@@ -130,6 +130,18 @@ def segment_volumes(
     return outcome
 
 
+def predict_file(path: Path, predictor: Predictor, progress: Progress) -> Segmentation:
+    """Read and segment one volume; what the reader remarked joins the warnings.
+
+    Raises CPS4Error for what cannot be read or segmented, Cancelled when asked to stop.
+    """
+    with warnings.catch_warnings(record=True) as remarks:
+        warnings.simplefilter("always", UserWarning)
+        found = predictor.predict(read_volume(path), progress)
+    said = [str(r.message) for r in remarks if issubclass(r.category, UserWarning)]
+    return replace(found, warnings=[*said, *found.warnings])
+
+
 def _segment_case(
     files: CaseFiles,
     path: Path,
@@ -148,7 +160,7 @@ def _segment_case(
             "engine": predictor.engine.name,
             "levels": predictor.levels,
         }
-        found = _predict(path, predictor, progress)
+        found = predict_file(path, predictor, progress)
     except Cancelled:
         raise
     except Exception as error:  # of whatever kind: the other cases must not suffer
@@ -159,15 +171,6 @@ def _segment_case(
     outcome.finished[files.case_id] = found.warnings
     for text in found.warnings:
         progress.message(f"{files.case_id}: {text}", "warning")
-
-
-def _predict(path: Path, predictor: Predictor, progress: Progress) -> Segmentation:
-    """Read and segment a volume; what the reader remarked joins the warnings."""
-    with warnings.catch_warnings(record=True) as remarks:
-        warnings.simplefilter("always", UserWarning)
-        found = predictor.predict(read_volume(path), progress)
-    said = [str(r.message) for r in remarks if issubclass(r.category, UserWarning)]
-    return replace(found, warnings=[*said, *found.warnings])
 
 
 def _check_name(files: CaseFiles) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -10,6 +11,9 @@ from torch import Tensor
 from CPS4Core.encoders.prompt_attention import PromptAttention
 from CPS4Core.errors import CPS4Error
 from CPS4Core.model_folder import ModelInfo, load_weights
+
+if TYPE_CHECKING:
+    from CPS4Core.encoders.text import TextEncoder
 
 
 def load_prompt_attention(info: ModelInfo) -> PromptAttention:
@@ -48,16 +52,20 @@ def trained_classes(info: ModelInfo) -> Tensor:
     return saved.get("trained", torch.ones(len(saved["vectors"]))).bool()
 
 
-def new_vectors(info: ModelInfo, attention: PromptAttention, prompts: Sequence[str]) -> Tensor:
-    """Vectors [P, D] of prompts in one's own words; raises CPS4Error without a text encoder."""
+def load_text_encoder(info: ModelInfo) -> TextEncoder:
+    """The model's text encoder, for prompts in one's own words; raises CPS4Error without one."""
     if not info.has_text_encoder:
         raise CPS4Error(
             "This model was saved without its text encoder, so it cannot read new prompts",
             path=info.folder,
         )
-    from CPS4Core.encoders.text import load_text_encoder
+    from CPS4Core.encoders import text
 
     token = info.config.vision_language.prompt_token
-    encoder = load_text_encoder(info.folder / "text_encoder", token).eval()
-    with torch.inference_mode():
-        return attention.prompt_vectors(encoder(prompts, prompts))
+    return text.load_text_encoder(info.folder / "text_encoder", token).eval()
+
+
+@torch.inference_mode()
+def new_vectors(encoder: TextEncoder, attention: PromptAttention, prompts: Sequence[str]) -> Tensor:
+    """Vectors [P, D] of prompts in one's own words."""
+    return attention.prompt_vectors(encoder(prompts, prompts))

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import permutations
+from typing import Any
 
 import numpy as np
 import SimpleITK as sitk
@@ -36,6 +37,24 @@ class SagittalStack:
     origin: tuple[float, ...]
     voxel_spacing: tuple[float, ...]
     direction: tuple[float, ...]
+
+    @property
+    def slice_axis(self) -> dict[str, Any]:
+        """Where the slices lie in SimpleITK's world (left, posterior, superior), in mm.
+
+        `origin_lps` is a point in slice 0, `direction_lps` the unit vector towards slice 1,
+        `spacing_mm` their distance: p lies in slice (p - origin) . direction / spacing.
+        """
+        axis, step = self.axes[0], self.spacing[0]
+        along = np.reshape(self.direction, (3, 3))[:, axis]
+        origin = np.array(self.origin)
+        if self.flips[0]:
+            origin, along = origin + along * step * (len(self.array) - 1), -along
+        return {
+            "origin_lps": origin.tolist(),
+            "direction_lps": (along + 0.0).tolist(),  # no -0.0
+            "spacing_mm": float(step),
+        }
 
     def restore(self, array: np.ndarray) -> sitk.Image:
         """`array` [slices, rows, cols] as a volume in the input's own geometry.

@@ -17,6 +17,9 @@ from CPS4SegmentLib.requirements import Requirements
 from CPS4SegmentLib.sections import SECTIONS
 
 _COLORS = {"info": "", "warning": "color: #b06000;", "error": "color: #c02020;"}
+_CONNECTED: list[Any] = []
+"""Every wrapper that was connected to widgets. Slicer before 5.12 leaves its observer on the node,
+and crashes at the node's next change once Python's garbage collection has taken the wrapper."""
 _LEVELS = {"info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
 
 
@@ -89,7 +92,12 @@ class Panel:
         self.changed()
 
     def changed(self) -> None:
-        """Let every section show what is so now; called on every change of parameters or scene."""
+        """Let every section show what is so now; called on every change of parameters or scene.
+
+        While a scene is being read its nodes come one by one; all is shown at the end.
+        """
+        if slicer.mrmlScene.IsImporting():
+            return
         if self._refreshing:
             self._again = True  # a section changed a parameter while it was shown
             return
@@ -133,6 +141,7 @@ class Panel:
 
     def _connect_parameters(self) -> None:
         self.parameters = self.logic.getParameterNode()
+        _CONNECTED.append(self.parameters)
         # Not connectGui: it returns no tag in some versions of Slicer and cannot be undone then.
         widgets = {w.property("SlicerParameterName"): w for w in vars(self.ui).values()}
         self._gui = self.parameters.connectParametersToGui({n: w for n, w in widgets.items() if n})

@@ -53,6 +53,7 @@ def show_3d(segmentation: Any, on: bool) -> None:
         segmentation.CreateClosedSurfaceRepresentation()
     else:
         segmentation.RemoveClosedSurfaceRepresentation()
+    segmentation.CreateDefaultDisplayNodes()
     segmentation.GetDisplayNode().SetVisibility3D(on)
 
 

@@ -1,7 +1,10 @@
 """A worker that behaves as it is told, well or badly; run as a process by the tests.
 
-Its behaviour is the `mood` in a request's arguments, or the first word on its command line. `marks`
-is a folder where it leaves a file at every start, so that a second life can differ from the first.
+    fake_worker.py MOOD FOLDER
+
+MOOD is how it behaves, if a request's arguments name no `mood`. In FOLDER it leaves a file at every
+start, so that its second life can differ from the first, and there it looks for `answers.json`:
+{"moods": {COMMAND: MOOD}, "results": {COMMAND: RESULT}}.
 """
 
 from __future__ import annotations
@@ -43,7 +46,7 @@ def read() -> None:
         os._exit(0)
 
 
-def answer(id: str, command: str, mood: str, arguments: dict[str, Any]) -> None:
+def answer(id: str, command: str, mood: str, prepared: dict[str, Any]) -> None:
     if mood == "dies once" and lives == 0 or mood == "dies":
         say(id=id, event="start", task="work", step=0, total=4)
         say(id=id, event="step", task="work", step=1, total=4, seconds_left=3.0)
@@ -64,6 +67,10 @@ def answer(id: str, command: str, mood: str, arguments: dict[str, Any]) -> None:
                 return
             say(id=id, event="step", task="work", step=step, total=600, seconds_left=60.0)
             time.sleep(0.05)
+    if mood == "waits at the gate":  # until the file is gone
+        say(id=id, event="start", task="work", step=0, total=4)
+        while (marks / "gate").exists():
+            time.sleep(0.02)
     if mood == "deaf":  # never comes to a safe point
         time.sleep(600)
     if mood == "fails":
@@ -78,7 +85,7 @@ def answer(id: str, command: str, mood: str, arguments: dict[str, Any]) -> None:
     if mood == "children":
         child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
         (marks / f"child-{child.pid}").touch()
-    results = json.loads(os.environ.get("FAKE_RESULTS", "{}"))
+    results = prepared.get("results", {})
     say(id=id, event="result", result=results.get(command, {"command": command, "life": lives}))
 
 
@@ -94,5 +101,7 @@ while True:
         request = requests.pop(0)
     if request["command"] == "shutdown":
         continue
-    given = request.get("arguments", {})
-    answer(request["id"], request["command"], given.get("mood", mood), given)
+    file, given, command = marks / "answers.json", request.get("arguments", {}), request["command"]
+    prepared = json.loads(file.read_text()) if file.exists() else {}
+    how = given.get("mood") or prepared.get("moods", {}).get(command, mood)
+    answer(request["id"], command, how, prepared)

@@ -10,15 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from CPS4SegmentLib import worker_client
+from CPS4SegmentLib.worker_client import WorkerClient
+from machine import FAKE_WORKER
 
-pytest.importorskip("CPS4SegmentLib.worker_client", exc_type=ImportError)
-
-from CPS4SegmentLib import worker_client  # noqa: E402
-from CPS4SegmentLib.worker_client import WorkerClient  # noqa: E402
-
-from CPS4Core.errors import CPS4Error  # noqa: E402
-
-FAKE = Path(__file__).with_name("fake_worker.py")
+from CPS4Core.errors import CPS4Error
 
 
 @pytest.fixture
@@ -27,7 +23,7 @@ def client(tmp_path: Path) -> Iterator[Callable[[str], WorkerClient]]:
     made = []
 
     def make(mood: str = "good") -> WorkerClient:
-        made.append(WorkerClient([sys.executable, str(FAKE), mood, str(tmp_path)]))
+        made.append(WorkerClient([sys.executable, str(FAKE_WORKER), mood, str(tmp_path)]))
         return made[-1]
 
     yield make

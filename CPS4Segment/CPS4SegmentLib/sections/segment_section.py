@@ -28,6 +28,7 @@ class SegmentSection(Section):
     def __init__(self, panel: Any):
         super().__init__(panel)
         self._run: SegmentationRun | None = None
+        self._followed: Any = None
         self._shown_3d: Any = None
         self._models = ModelList(self.ui.modelComboBox, self.ui.modelDetailLabel, panel)
         self._progress = RunProgress(self.ui.progressBar, self.ui.timeLabel)
@@ -50,7 +51,7 @@ class SegmentSection(Section):
     def close(self) -> None:
         if self._run is not None:
             self._abandon("The scene was closed. The segmentation that was running was stopped.")
-        self._shown_3d = None
+        self._followed = self._shown_3d = None
 
     def _problem(self) -> str:
         """Why the button cannot be pressed, with what to do about it; empty if it can."""
@@ -164,13 +165,14 @@ class SegmentSection(Section):
         self.panel.say(text, "warning")
 
     def _follow_volume(self) -> None:
-        """With another input volume, show that volume's own result."""
+        """When another input volume is chosen, show that volume's own result."""
         parameters = self.panel.parameters
-        volume, segmentation = parameters.inputVolume, parameters.segmentation
-        if volume is not None and volume_of(segmentation) is not volume:
-            found = result_of(volume)
-            if found is not segmentation:
-                parameters.segmentation = found
+        volume = parameters.inputVolume
+        if volume is self._followed:
+            return  # whichever segmentation the user has chosen since stays
+        self._followed = volume
+        if volume is not None and volume_of(parameters.segmentation) is not volume:
+            parameters.segmentation = result_of(volume)
 
     def _apply_3d(self) -> None:
         parameters = self.panel.parameters

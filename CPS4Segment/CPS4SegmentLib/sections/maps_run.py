@@ -1,0 +1,89 @@
+"""Asking the worker for prompt maps of a volume of the scene."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import slicer
+
+from CPS4SegmentLib.volume_export import export_volume
+
+if TYPE_CHECKING:
+    from CPS4SegmentLib.panel import Panel
+
+
+class MapsRun:
+    """One request at a time; its files live in a temporary folder until `forget`."""
+
+    def __init__(self, panel: Panel):
+        self._panel = panel
+        self._folder: Path | None = None
+        self._exported: dict[str, tuple[int, Path]] = {}
+        self._count = 0
+        self.request: Any = None
+
+    @property
+    def running(self) -> bool:
+        """Whether an answer is still to come."""
+        return self.request is not None and not self.request.over
+
+    def start(
+        self,
+        volume: Any,
+        model: dict[str, Any] | None,
+        prompts: list[str] | None,
+        on_event: Callable[[dict[str, Any]], None],
+        on_done: Callable[[dict[str, Any]], None],
+        on_failed: Callable[[str], None],
+        on_cancelled: Callable[[], None],
+    ) -> None:
+        """Ask for the model's own prompts, or for `prompts`; raises as `export_volume` does."""
+        path = self._export(volume)
+        self._count += 1
+        arguments = {
+            "volume": str(path),
+            "output": str(path.parent / f"maps{self._count}"),
+            "model": model["folder"] if model else None,
+            "device": self._panel.discovery.usable_device,
+            "prompts": prompts,
+        }
+        self.request = self._panel.worker.submit(
+            "maps", arguments, on_event, on_done, on_failed, on_cancelled
+        )
+
+    def cancel(self) -> None:
+        """Stop at the worker's next safe point."""
+        if self.running:
+            self.request.cancel()
+
+    def forget(self) -> None:
+        """Stop, call nobody any more and delete the files."""
+        if self.running:
+            self.request.forget()
+        self.request = None
+        self._exported.clear()
+        if self._folder is not None:
+            shutil.rmtree(self._folder, ignore_errors=True)
+            self._folder = None
+
+    def _export(self, volume: Any) -> Path:
+        """The same file again for an unchanged volume: the worker knows it by heart."""
+        transform = volume.GetParentTransformNode()
+        changed = max(
+            volume.GetMTime(),
+            volume.GetImageData().GetMTime() if volume.GetImageData() else 0,
+            transform.GetTransformToWorldMTime() if transform else 0,
+        )
+        when, path = self._exported.get(volume.GetID(), (0, Path()))
+        if when == changed and path.is_file():
+            return path
+        if self._folder is None:
+            self._folder = Path(tempfile.mkdtemp(prefix="CPS4-", dir=slicer.app.temporaryPath))
+        path = Path(tempfile.mkdtemp(dir=self._folder)) / "volume.nrrd"
+        export_volume(volume, str(path))
+        self._exported[volume.GetID()] = (changed, path)
+        return path

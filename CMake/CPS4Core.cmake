@@ -35,6 +35,7 @@ set(CORE_SCRIPTS
   CPS4Core/cli/study.py
   CPS4Core/cli/train.py
   CPS4Core/cli/training_options.py
+  CPS4Core/cli/worker.py
   CPS4Core/config.py
   CPS4Core/device.py
   CPS4Core/encoders/__init__.py
@@ -65,6 +66,7 @@ set(CORE_SCRIPTS
   CPS4Core/inference/engine.py
   CPS4Core/inference/fingerprint.py
   CPS4Core/inference/input_checks.py
+  CPS4Core/inference/listing.py
   CPS4Core/inference/models.py
   CPS4Core/inference/openvino_engine.py
   CPS4Core/inference/plausibility.py
@@ -95,6 +97,7 @@ set(CORE_SCRIPTS
   CPS4Core/model_card/measure.py
   CPS4Core/model_card/text.py
   CPS4Core/model_card/variants.py
+  CPS4Core/model_description.py
   CPS4Core/model_export.py
   CPS4Core/model_folder.py
   CPS4Core/networks/__init__.py
@@ -142,6 +145,7 @@ set(CORE_SCRIPTS
   CPS4Core/report/run_part.py
   CPS4Core/report/segmentation_part.py
   CPS4Core/report/uncertainty_panel.py
+  CPS4Core/requirements.py
   CPS4Core/schema.py
   CPS4Core/slices/__init__.py
   CPS4Core/slices/cache.py
@@ -178,6 +182,17 @@ set(CORE_SCRIPTS
   CPS4Core/volumes/sagittal.py
   CPS4Core/volumes/segmentation.py
   CPS4Core/volumes/writing.py
+  CPS4Core/worker/__init__.py
+  CPS4Core/worker/arguments.py
+  CPS4Core/worker/channel.py
+  CPS4Core/worker/gpu_memory.py
+  CPS4Core/worker/loaded.py
+  CPS4Core/worker/maps.py
+  CPS4Core/worker/models.py
+  CPS4Core/worker/probe.py
+  CPS4Core/worker/request.py
+  CPS4Core/worker/segment.py
+  CPS4Core/worker/server.py
   )
 
 set(CORE_RESOURCES
@@ -185,6 +200,7 @@ set(CORE_RESOURCES
   CPS4Core/presets/cpu.yaml
   CPS4Core/presets/paper.yaml
   CPS4Core/report/templates/report.html.jinja
+  CPS4Core/requirements.txt
   CPS4Core/schemas/mrspineseg.json
   CPS4Core/schemas/spider.json
   CPS4Core/schemas/totalspineseg.json

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -99,6 +100,13 @@ def test_a_written_segmentation_resolves_in_slicer(logic: object, tmp_path: Path
         assert tuple(entry.GetTypeObject().GetRecommendedDisplayRGBValue()) == structure.color
         assert tuple(round(255 * c) for c in segment.GetColor()) == structure.color
         assert structure.full_name in logic.GetInfoStringFromTerminologyEntry(entry)
+
+
+def test_the_module_loads_it_when_slicer_has_started(load_module: Any) -> None:
+    logic = slicer.modules.terminologies.logic()
+    load_module(ROOT / "CPS4Segment" / "CPS4Segment.py")
+    slicer.app.startupCompleted.emit()
+    assert logic.IsTerminologyContextLoaded(TERMINOLOGY)
 
 
 @pytest.mark.parametrize("name", built_in_schemas())

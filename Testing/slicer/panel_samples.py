@@ -10,6 +10,7 @@ import SimpleITK as sitk
 import slicer
 import slicer.util
 import vtk
+
 from CPS4Core.schema import built_in_schema
 
 SCHEMA = built_in_schema("mrspineseg")
@@ -86,7 +87,9 @@ def maps_result(volume: Any, folder: Path, prompts: list[str] | None = None) -> 
                 "name": name,
                 "prompt": name if prompts else SCHEMA.prompts[SCHEMA.index_of(name)],
                 "map": write_like(volume, soft, stem.with_suffix(".soft.nrrd")),
-                "binary": write_like(volume, (soft > 0).astype(np.uint8), stem.with_suffix(".nrrd")),
+                "binary": write_like(
+                    volume, (soft > 0).astype(np.uint8), stem.with_suffix(".nrrd")
+                ),
                 "thresholds": [None, 0.25, 0.5, 0.75, None],
                 "peak": 0.78,
                 "trained": not prompts and name != "T9",
@@ -94,9 +97,7 @@ def maps_result(volume: Any, folder: Path, prompts: list[str] | None = None) -> 
         )
     return {
         "prompts": described,
-        "integrated": None
-        if prompts
-        else write_like(volume, labels(), folder / "integrated.nrrd"),
+        "integrated": None if prompts else write_like(volume, labels(), folder / "integrated.nrrd"),
         "schema": SCHEMA.to_dict(),
         "slice_axis": {"origin_lps": [10, 0, 0], "direction_lps": [-1, 0, 0], "spacing_mm": 4.0},
         "encoder_weights": "own",

@@ -10,9 +10,12 @@ from typing import Any
 import numpy as np
 import pytest
 import qt
+import SimpleITK as sitk
 import slicer
 from machine import BROKEN, MODEL, MODULE, Machine, choose, click, make_volume, pump
 from slicerharness import dialogs
+
+from CPS4Core.phantom.make import make_phantom
 
 
 @pytest.fixture
@@ -449,6 +452,44 @@ def test_scene_saved_and_loaded_keeps_the_choices(
     assert panel.ui.modelComboBox.currentIndex == 1 and panel.ui.show3DCheckBox.checked
     assert panel.ui.inputSelector.currentNode() is panel.parameters.inputVolume
     assert len(segmentations()) == 1
+
+
+# The real worker
+
+
+def test_starter_model_through_the_real_worker(load_module: Any, tmp_path: Path) -> None:
+    """From the volume to named segments, with nothing made up but the spine; then once more."""
+    qt.QSettings().remove("CPS4SpineSegment")
+    image, _ = make_phantom(3, 256, slices=12, sacrum_visible=True)
+    sitk.WriteImage(image, str(tmp_path / "spine.nrrd"))
+    volume = slicer.util.loadVolume(str(tmp_path / "spine.nrrd"))
+    widget = load_module(MODULE)[1]
+    widget.parent.show()
+    widget.enter()
+    panel = widget.panel
+    pump(lambda: not panel.discovery.looking, 120)
+    assert panel.ui.modelComboBox.currentText == "spider-t2-lumbar", panel.ui.statusLabel.text
+    assert "CC BY 4.0" in panel.ui.modelDetailLabel.text
+    assert panel.ui.setupCollapsibleButton.text.startswith("Setup: ready")
+    choose(panel.ui.deviceComboBox, panel.ui.deviceComboBox.findData("cpu"))
+    seen = []
+    panel.ui.progressBar.connect("valueChanged(int)", seen.append)
+    click(panel.ui.applyButton)
+    pump(idle(panel), 180)
+    segmentation = panel.parameters.segmentation
+    assert segmentation is not None, panel.ui.statusLabel.text
+    assert {"S", "L5", "L4", "L5/S", "L4/L5"} <= names(segmentation)
+    assert max(seen) >= 12, "each slice is counted"
+    contents = segmentation.GetSegmentation()
+    sacrum = contents.GetSegmentIdBySegmentName("S")
+    voxels = slicer.util.arrayFromSegmentBinaryLabelmap(segmentation, sacrum, volume)
+    assert voxels.shape == slicer.util.arrayFromVolume(volume).shape and voxels.sum() > 500
+    pid = panel.worker._process.pid
+    click(panel.ui.applyButton)
+    pump(idle(panel), 180)
+    assert panel.worker._process.pid == pid and len(segmentations()) == 1
+    widget.cleanup()
+    assert not Path(f"/proc/{pid}").exists() and temporary_files() == []
 
 
 def paint(segmentation: Any, volume: Any) -> None:

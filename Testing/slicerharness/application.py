@@ -10,7 +10,7 @@ import slicer
 
 from slicerharness.io_manager import IOManager
 from slicerharness.modules import Module, ModuleManager, Modules
-from slicerharness.scene import make_module_logics, make_scene
+from slicerharness.scene import make_module_logics, make_scene, quiet
 
 
 class ApplicationParts:
@@ -29,7 +29,9 @@ class ApplicationParts:
     def _begin(self, testing: bool, main_window: bool) -> None:
         """Make scene, logics and modules; `slicer.app` must already be this object."""
         path = tempfile.mkdtemp(prefix="slicerharness-")
-        scene, logic, kept = make_scene(path)
+        with quiet():
+            scene, logic, kept = make_scene(path)
+            logics = make_module_logics(scene, logic)
         vars(self).update(
             temporaryPath=path,
             slicerHome=path,
@@ -53,7 +55,7 @@ class ApplicationParts:
         slicer.mrmlScene = scene
         slicer.modules = Modules()
         vars(self)["_modules"] = ModuleManager()
-        for name, module_logic in make_module_logics(scene, logic).items():
+        for name, module_logic in logics.items():
             setattr(slicer.modules, name.lower(), Module(name, module_logic))
 
     def applicationLogic(self) -> Any:

@@ -34,12 +34,12 @@ _loading: list[bool] = []
 
 def install() -> None:
     """Give every Qt object PythonQt's attribute access, in this process, for good."""
-    QObject.__getattribute__ = _getattribute  # type: ignore[method-assign, assignment]
+    QObject.__getattribute__ = _getattribute
 
 
 def refuse_new_attributes(cls: type) -> None:
     """Give `cls` PythonQt's rules for writing attributes."""
-    cls.__setattr__ = _setattr  # type: ignore[method-assign, assignment]
+    cls.__setattr__ = _setattr
 
 
 @contextmanager

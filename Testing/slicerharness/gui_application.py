@@ -8,6 +8,7 @@ from PySide6.QtCore import QSettings, Signal
 from PySide6.QtWidgets import QApplication, QStyleFactory
 
 from slicerharness.application import ApplicationParts
+from slicerharness.scene import quiet
 
 
 class QtApplication(ApplicationParts, QApplication):
@@ -26,7 +27,8 @@ class QtApplication(ApplicationParts, QApplication):
         for scope in (QSettings.Scope.UserScope, QSettings.Scope.SystemScope):
             QSettings.setPath(QSettings.Format.IniFormat, scope, self.temporaryPath)
         if main_window:
-            vars(self)["_layout"] = LayoutManager(self._scene, self._logic)
+            with quiet():  # of there being no X server
+                vars(self)["_layout"] = LayoutManager(self._scene, self._logic)
             vars(self)["_main_window"] = MainWindow()
 
     def settings(self) -> QSettings:

@@ -27,5 +27,5 @@ def install() -> None:
     import slicer
 
     module = types.ModuleType("slicer.i18n")
-    module.tr, module.translate, module.getContext = tr, translate, getContext  # type: ignore[attr-defined]
+    module.tr, module.translate, module.getContext = tr, translate, getContext
     sys.modules["slicer.i18n"] = slicer.i18n = module

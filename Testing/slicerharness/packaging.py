@@ -168,7 +168,7 @@ def install_pytorch_extension() -> None:
     from slicerharness.modules import Module
 
     module = types.ModuleType("PyTorchUtils")
-    module.PyTorchUtilsLogic = PyTorchUtilsLogic  # type: ignore[attr-defined]
+    module.PyTorchUtilsLogic = PyTorchUtilsLogic
     sys.modules["PyTorchUtils"] = module
     slicer.modules.pytorchutils = Module("PyTorchUtils")
 

@@ -26,7 +26,7 @@ def build() -> types.ModuleType:
         if inspect.isclass(value) and issubclass(value, QtCore.QObject):
             attributes.refuse_new_attributes(value)
     attributes.install()
-    qt.QUiLoader = QUiLoader  # type: ignore[attr-defined]
+    qt.QUiLoader = QUiLoader
     _patch_single_shot()
     _patch_find_children(qt)
     dialogs.install()
@@ -39,7 +39,7 @@ def _patch_single_shot() -> None:
     def guarded_single_shot(milliseconds: int, *function: Callable[[], Any]) -> None:
         single_shot(milliseconds, guarded(function[-1]))
 
-    QtCore.QTimer.singleShot = staticmethod(guarded_single_shot)  # type: ignore[assignment]
+    QtCore.QTimer.singleShot = staticmethod(guarded_single_shot)
 
 
 def _patch_find_children(qt: types.ModuleType) -> None:
@@ -47,7 +47,7 @@ def _patch_find_children(qt: types.ModuleType) -> None:
     for method in ("findChild", "findChildren"):
         original = getattr(QtCore.QObject, method)
 
-        def find(self, kind=QtCore.QObject, name="", original=original):  # type: ignore[no-untyped-def]
+        def find(self, kind=QtCore.QObject, name="", original=original):
             if isinstance(kind, str):
                 kind = widget_classes.get(kind) or getattr(qt, kind)
             return original(self, kind, name) if name else original(self, kind)

@@ -15,6 +15,6 @@ def cpp_class(cls: T) -> T:
     Public names of such a class are those that PythonQt shows of the real one: its properties,
     its public slots and Q_INVOKABLE methods, its signals. Anything else begins with "_".
     """
-    cls.cpp_in_slicer = True  # type: ignore[attr-defined]
+    cls.cpp_in_slicer = True
     widget_classes[cls.__name__] = cls
     return cls

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import slicer
@@ -36,10 +39,12 @@ def make_scene(temporary_path: str) -> tuple[Any, Any, list[Any]]:
     scene.SetRootDirectory(temporary_path)
     logic = slicer.vtkSlicerApplicationLogic()
     logic.SetTemporaryPath(temporary_path)
+    _write_colors(Path(temporary_path), logic)
     logic.SetMRMLScene(scene)
     logic.SetSliceLogics(vtk.vtkCollection())
     logic.SetViewLogics(vtk.vtkCollection())
 
+    Path(temporary_path, ".slicer-cache").touch()  # else the cache manager warns
     cache = slicer.vtkCacheManager()
     cache.SetRemoteCacheDirectory(temporary_path)
     cache.SetMRMLScene(scene)
@@ -67,3 +72,28 @@ def make_module_logics(scene: Any, application_logic: Any) -> dict[str, Any]:
         logics[name] = logic
     application_logic.GetColorLogic().AddDefaultColorNodes()
     return logics
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Without VTK's complaints of Slicer's data files, which slicer-core does not have."""
+    before = vtk.vtkObject.GetGlobalWarningDisplay()
+    vtk.vtkObject.GlobalWarningDisplayOff()
+    try:
+        yield
+    finally:
+        vtk.vtkObject.SetGlobalWarningDisplay(before)
+
+
+def _write_colors(home: Path, application_logic: Any) -> None:
+    """The colour table that Slicer's label maps start with (GenericColors), in a few colours."""
+    application_logic.SetHomeDirectory(str(home))
+    application_logic.SetShareDirectory("share")
+    folder = home / "share" / "ColorFiles"
+    folder.mkdir(parents=True)
+    values = [0, 85, 170, 255]
+    colors = [(r, g, b) for r in values for g in values for b in values]
+    lines = [f"{k} region_{k} {r} {g} {b} 255" for k, (r, g, b) in enumerate(colors) if k]
+    (folder / "GenericColors.txt").write_text(
+        "\n".join(["0 background 0 0 0 0", *lines]) + "\n", encoding="utf-8"
+    )

@@ -31,7 +31,7 @@ def start(gui: bool = True, testing: bool = False, main_window: bool = True) -> 
         _make_qt_modules()
         from slicerharness.gui_application import QtApplication as Application
     else:
-        from slicerharness.application import Application  # type: ignore[assignment]
+        from slicerharness.application import Application
     app = slicer.app = Application(["Slicer"]) if gui else Application()
     app._begin(testing, main_window and gui)
     _make_python_modules()

@@ -31,6 +31,7 @@ class QUiLoader(PySideUiLoader):
             else Path(device).read_bytes()
         )
         _check_classes(root)
+        _resolve_enums(root)
         connections = _take_vtk_connections(root)
         buffer = QBuffer()
         buffer.setData(ET.tostring(root))
@@ -66,3 +67,19 @@ def _take_vtk_connections(root: ET.Element) -> list[tuple[str, str, str, str]]:
             group.remove(connection)
             taken.append((parts[0], parts[1], parts[2], parts[3]))
     return taken
+
+
+def _resolve_enums(root: ET.Element) -> None:
+    """Write `ctkPathLineEdit::Dirs|ctkPathLineEdit::Readable` as a number.
+
+    QUiLoader finds no enumerations in classes made in Python.
+    """
+    for element in root.iter("property"):
+        for tag in ("set", "enum"):
+            names = [name.rpartition("::") for name in element.findtext(tag, "").split("|")]
+            if names[0][0] in widget_classes:
+                value = 0
+                for class_name, _, name in names:
+                    value |= int(getattr(widget_classes[class_name], name))
+                element.remove(element.find(tag))
+                ET.SubElement(element, "number").text = str(value)

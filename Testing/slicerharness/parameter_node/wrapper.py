@@ -100,7 +100,7 @@ class _Wrapper:
 
     def disconnectGui(self, guiTag: int | None) -> None:  # noqa: N803
         """Undo one connectParametersToGui(); nothing for another tag."""
-        for connector in self._connectors.pop(guiTag, {}).values():  # type: ignore[arg-type]
+        for connector in self._connectors.pop(guiTag, {}).values():
             connector.onChanged(None)
 
     def StartModify(self) -> int:
@@ -163,7 +163,7 @@ def _wrap(cls: type) -> type:
     for name, member in vars(_Wrapper).items():
         if name == "__init__" or not name.startswith("__"):
             setattr(cls, name, member)
-    cls.allParameters = parameters  # type: ignore[attr-defined]
+    cls.allParameters = parameters
     return cls
 
 

@@ -59,7 +59,7 @@ class qMRMLSegmentEditorWidget(qMRMLWidget):  # noqa: N801
     autoShowSourceVolumeNode = kept(bool, True)
     undoEnabled = kept(bool, True, lambda self: self._show_undo())
     readOnly = kept(bool, False, lambda self: self._effects.setEnabled(not self.readOnly))
-    effectColumnCount = kept(int, 4, lambda self: self.updateEffectList())
+    effectColumnCount = kept(int, 2, lambda self: self.updateEffectList())
     unorderedEffectsVisible = kept(bool, True, lambda self: self.updateEffectList())
     jumpToSelectedSegmentEnabled = kept(bool, False)
     defaultTerminologyEntry = kept(str, "")

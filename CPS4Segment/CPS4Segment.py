@@ -10,6 +10,7 @@ from CPS4SegmentLib.machine_settings import MachineSettings
 from CPS4SegmentLib.panel import Panel
 from CPS4SegmentLib.segmentation_run import SegmentationRun
 from CPS4SegmentLib.self_test import SelfTest
+from CPS4SegmentLib.terminology import load_terminology
 from CPS4SegmentLib.worker_client import WorkerClient
 from slicer import vtkMRMLScalarVolumeNode, vtkMRMLSegmentationNode
 from slicer.i18n import tr as _
@@ -41,6 +42,7 @@ class CPS4Segment(ScriptedLoadableModule):
             "The models that come along name the data they learned from, and their licence, in"
             " the list of models."
         )
+        slicer.app.connect("startupCompleted()", load_terminology)
 
 
 @parameterNodeWrapper

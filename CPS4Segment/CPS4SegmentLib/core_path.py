@@ -10,24 +10,30 @@ import sys
 from importlib.util import find_spec
 from pathlib import Path
 
-CHECKOUT = Path(__file__).resolve().parents[2]
+MODULE = Path(__file__).resolve().parents[1]
 
 
 def core_parent() -> Path:
-    """The folder that holds CPS4Core; raises ImportError where there is none."""
+    """The folder that holds CPS4Core; raises ImportError where there is none.
+
+    The one that came with this module comes before another that is installed in Slicer's Python,
+    maybe of another version.
+    """
+    for folder in (MODULE, MODULE.parent):
+        if (folder / "CPS4Core" / "__init__.py").is_file():
+            return folder
     found = find_spec("CPS4Core")
     if found is not None and found.origin:
         return Path(found.origin).resolve().parents[1]
-    if (CHECKOUT / "CPS4Core" / "__init__.py").is_file():
-        return CHECKOUT
     raise ImportError(
-        f"CPS4Core is neither installed nor in {CHECKOUT}. Install the extension CPS4 Spine "
+        f"CPS4Core is neither installed nor in {MODULE.parent}. Install the extension CPS4 Spine "
         "Segment again, or add the whole checkout and not the module's folder alone."
     )
 
 
 def add_core() -> None:
-    """Put CPS4Core's folder at the end of the path, where it is not found already."""
+    """Put CPS4Core's folder on the path, unless it is found there already."""
     folder = core_parent()
-    if find_spec("CPS4Core") is None:
-        sys.path.append(str(folder))
+    found = find_spec("CPS4Core")
+    if found is None or Path(found.origin or "").resolve().parents[1] != folder:
+        sys.path.insert(0, str(folder))

@@ -1,4 +1,4 @@
-"""The module's self-test: runs inside Slicer, on a made-up spine, with what the extension brings."""
+"""The module's self-test: runs inside Slicer, on a made-up spine."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Makes the virtual environment .venv beside this folder and installs CPS4Core into it.
-# A finished installation is used again until pyproject.toml changes.
+# A finished installation is used again until pyproject.toml or the list of packages changes.
 #
 #   PYTHON=python3.12         the Python to use (3.10 to 3.13), else the first that fits
 #   CPS4_TORCH_INDEX=URL      the package index to take torch from, for another build of it
@@ -38,7 +38,7 @@ if ! fits .venv/bin/python || ! .venv/bin/python -m pip --version >/dev/null 2>&
 fi
 venv=.venv/bin/python
 
-fingerprint=$({ cat pyproject.toml "$0"; echo "${CPS4_TORCH_INDEX:-}"; pwd; } | "$venv" -c \
+fingerprint=$({ cat pyproject.toml CPS4Core/requirements.txt "$0"; echo "${CPS4_TORCH_INDEX:-}"; pwd; } | "$venv" -c \
     'import hashlib, sys; print(hashlib.sha256(sys.stdin.buffer.read()).hexdigest())')
 if [[ $(cat .venv/cps4-installed 2>/dev/null) != "$fingerprint" ]]; then
     index=${CPS4_TORCH_INDEX:+--index-url=$CPS4_TORCH_INDEX}

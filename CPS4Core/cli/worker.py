@@ -23,7 +23,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace, progress: Progress) -> int:
-    """Serve until the input ends; returns 0."""
+    """Serve until the input ends; the process is over then, with exit code 0."""
     from CPS4Core.worker.channel import claim_standard_streams
     from CPS4Core.worker.server import Server
 
@@ -40,4 +40,7 @@ def run(args: argparse.Namespace, progress: Progress) -> int:
 
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, end)
-    return server.serve()
+    code = server.serve()
+    sys.stderr.flush()
+    # Without Python's own end, which takes seconds once torch is loaded; everything is written.
+    os._exit(code)

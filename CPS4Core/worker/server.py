@@ -41,7 +41,7 @@ class Server:
         self._waiting: deque[tuple[Message, RequestProgress]] = deque()
         self._running: tuple[Message, RequestProgress] | None = None
         self._ended = False
-        self._changed = threading.Condition()
+        self._changed, self._all_told = threading.Condition(), threading.Event()
 
     def serve(self) -> int:
         """Answer requests until the input ends or a shutdown is asked for; returns 0."""
@@ -52,6 +52,7 @@ class Server:
             with self._changed:
                 self._running = None
             self._channel.write(answer)
+        self._all_told.wait()
         return 0
 
     def shut_down(self) -> None:
@@ -69,6 +70,7 @@ class Server:
             self._changed.notify()
         for message, _ in waiting:
             self._channel.write({"id": message.id, "event": "cancelled"})
+        self._all_told.set()
 
     def _read(self) -> None:
         """The reading thread: take in requests, act on cancel and shutdown at once."""

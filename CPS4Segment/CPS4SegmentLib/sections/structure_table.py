@@ -55,6 +55,7 @@ class StructureTable:
             self._table.setRowCount(len(rows))
             for number, row in enumerate(rows):
                 self._fill_row(number, row)
+            self._table.resizeRowsToContents()
             if selected in self._ids:
                 self._table.setCurrentCell(self._ids.index(selected), NAME)
             else:

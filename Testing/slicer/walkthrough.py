@@ -71,7 +71,7 @@ class Walkthrough:
         return button
 
     def rename(self, name: str, to: str) -> None:
-        """"This one is ...", with all the others moving along."""
+        """ "This one is ...", with all the others moving along."""
         self._select(name)
         index = self.ui.levelSelector.findText(to)
         assert index >= 0, f"{to} is not offered for {name}"
@@ -141,7 +141,9 @@ class Walkthrough:
     def _select(self, name: str) -> None:
         table = self.ui.structureTable
         for row in range(table.rowCount):
-            texts = [table.item(row, c).text() for c in range(table.columnCount) if table.item(row, c)]
+            texts = [
+                table.item(row, c).text() for c in range(table.columnCount) if table.item(row, c)
+            ]
             if name in texts:
                 table.selectRow(row)
                 slicer.app.processEvents()

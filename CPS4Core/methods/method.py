@@ -97,6 +97,11 @@ class Method(nn.Module):
         return self.supervised_losses(batch) if self.warming_up else self.all_losses(batch)
 
     @property
+    def device(self) -> torch.device:
+        """Where the network is, and with it whatever a method adds."""
+        return next(self.network.parameters()).device
+
+    @property
     def warming_up(self) -> bool:
         """Whether the unlabelled slices do not teach yet."""
         return int(self.steps_done) < self.options.warmup_steps

@@ -12,7 +12,7 @@ from method_samples import make, make_batch, make_halfway, schema_of
 from torch.nn import functional as F
 
 from CPS4Core.methods.bcp import halves
-from CPS4Core.methods.class_contrast import ClassMemory, contrast
+from CPS4Core.methods.class_contrast import ClassMemory, contrast, pick_pixels
 from CPS4Core.methods.dice import cross_entropy_and_dice, dice_loss
 from CPS4Core.methods.graphcl import affinities, normalised_adjacency
 from CPS4Core.methods.largest_component import largest_components
@@ -182,7 +182,9 @@ def test_halves_share_nothing_and_repeat_the_fewer():
 
 def test_graphcl_clustering_by_counting():
     method = make_halfway("graphcl", schema_of(3), options={"dropout": 0.0})
-    features = torch.randn(2, 8, 3, 2)
+    with torch.no_grad():  # clusters far from uniform, so that the graph matters
+        method.theta.weight.mul_(5), method.assign[-1].weight.mul_(20)
+    features = torch.randn(2, 8, 3, 2) + 0.5
     found = method.clustering(features).item()
     total = 0.0
     for image in features:
@@ -228,7 +230,8 @@ def test_unimatch_takes_only_confident_labels():
 
 def test_unimatch_weak_label_teaches_strong_views_and_dropped_features():
     batch = make_batch(schema_of(3))
-    method = make_halfway("unimatch", schema_of(3), options={"confidence": 0.3, "dropout": 0.0})
+    options = {"confidence": 0.3, "dropout": 0.0, "cutmix": 1.0}
+    method = make_halfway("unimatch", schema_of(3), options=options)
     torch.manual_seed(4)
     found = method.losses(batch)
     torch.manual_seed(4)
@@ -241,7 +244,7 @@ def test_unimatch_weak_label_teaches_strong_views_and_dropped_features():
     assert (label == IGNORE_INDEX).any() and (label != IGNORE_INDEX).any()
     views = []
     for _ in range(2):
-        boxes = torch.stack([cutmix_box((40, 32), 0.5) for _ in range(2)])
+        boxes = torch.stack([cutmix_box((40, 32), 1.0) for _ in range(2)])
         seen = strong_view(batch.unlabelled)
         views.append(
             (
@@ -302,6 +305,28 @@ def test_ss_net_contrast_by_counting():
     first = (w[0] * ((1 - half) + (1 - half)) + w[1] * ((1 - 0) + (1 - 1))) / 4
     second = 1 + half
     assert found == pytest.approx((first + second) / 4, rel=1e-5)
+
+
+def test_ss_net_scores_give_features_no_gradient():
+    method = make_halfway("ss-net", schema_of(3))
+    method.memory.renew(torch.randn(3, 4), torch.tensor([1, 2, 3]))
+    features, labels = torch.randn(2, 4, 6, 5), torch.randint(0, 4, (2, 6, 5))
+    found = []
+    for loss_of in (method.contrast_loss, with_constant_scores(method)):
+        torch.manual_seed(1)
+        leaf = features.clone().requires_grad_()
+        found.append(torch.autograd.grad(loss_of(leaf, labels, "labelled"), leaf)[0])
+    assert found[0].abs().max() > 0 and torch.allclose(found[0], found[1])
+
+
+def with_constant_scores(method):
+    def loss(features, labels, part):
+        rows, classes = pick_pixels(features, labels, method.own.pixels)
+        queries = method.predict(method.project(rows))
+        scores = method.scores[part](queries, classes).detach()
+        return contrast(queries, scores, classes, method.memory)
+
+    return loss
 
 
 def test_ss_net_remembers_correct_labelled_pixels_and_keeps_absent_classes():

@@ -130,8 +130,10 @@ def test_the_rectangle_lies_anywhere_inside():
 
 
 def test_of_each_class_the_largest_part_stays():
-    labels = torch.tensor([[[1, 1, 0, 2, 0], [1, 0, 0, 2, 0], [0, 2, 0, 0, 1], [0, 0, 2, 0, 1]]])
-    expected = torch.tensor([[[1, 1, 0, 2, 0], [1, 0, 0, 2, 0], [0] * 5, [0] * 5]])
+    labels, expected = (
+        torch.tensor([[[int(c) for c in row] for row in rows.split()]])
+        for rows in ("11020 10020 02001 00201 00020", "11000 10000 02000 00200 00020")
+    )
     assert torch.equal(largest_components(labels), expected)  # diagonal neighbours are one part
     assert not largest_components(torch.zeros_like(labels)).any()
 
@@ -161,6 +163,9 @@ def test_ucmt_patches_unsure_give_way_to_sure():
     assert sources(first, second, 1).tolist() == [[0, 3, 2, 3]]
     # 0 and 2 take patches 0, 3; then 1 and 2 take what stands at 3 and 1
     assert sources(first, second, 2).tolist() == [[0, 3, 1, 3]]
+    # a donor that was overwritten itself gives what stands there by then
+    first, second = torch.tensor([[9.0, 5.0, 0.0]]), torch.tensor([[1.0, 9.0, 0.0]])
+    assert sources(first, second, 2).tolist() == [[0, 2, 2]]
 
 
 def test_ucmt_moves_image_and_label_together():

@@ -92,7 +92,7 @@ class SSNet(Method):
     @torch.no_grad()
     def remember(self, features: Tensor, logits: Tensor, labels: Tensor) -> None:
         """Renew the memory by this batch's labelled pixels that are predicted correctly."""
-        right = torch.where((logits.argmax(dim=1) == labels) & (labels > 0), labels, 0)
+        right = torch.where(logits.argmax(dim=1) == labels, labels, 0)
         rows, classes = pick_pixels(features, right, self.own.memory)
         if len(rows):
             self.memory.renew(self.project.eval()(rows), classes)

@@ -29,6 +29,7 @@ COMMANDS = (
     "study",
     "model",
     "demo",
+    "methods",
     "info",
     "benchmark",
 )

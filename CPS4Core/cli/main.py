@@ -30,6 +30,7 @@ COMMANDS = (
     "model",
     "demo",
     "methods",
+    "nnunet",
     "info",
     "benchmark",
 )

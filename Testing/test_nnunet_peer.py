@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import stat
 import sys
 import time
@@ -162,6 +163,9 @@ def test_finished_parts_are_not_repeated(study, tmp_path, calls, monkeypatch, ca
         "predict",
         "predict",
     ]
+    shutil.rmtree(tmp_path / "run" / "found")
+    monkeypatch.setenv("PATH", str(tmp_path))  # what is predicted needs no nnU-Net any more
+    assert main(command) == 0 and (tmp_path / "run" / "found" / "case_05.nii.gz").is_file()
 
 
 def test_another_runs_folder_and_a_foreign_one_are_refused(study, tmp_path, calls, capsys):

@@ -29,7 +29,8 @@ class ClassScores(nn.Module):
     def forward(self, rows: Tensor, classes: Tensor) -> Tensor:
         """Rows [N, width] of these classes [N] -> scores [N] in 0..1."""
         hidden = F.leaky_relu(self.norm(self.enter(rows)), 0.2)
-        own = hidden.view(len(rows), len(self.bias), -1)[torch.arange(len(rows)), classes]
+        at = torch.arange(len(rows), device=rows.device)
+        own = hidden.view(len(rows), len(self.bias), -1)[at, classes]
         return torch.sigmoid((own * self.weight[classes]).sum(dim=1) + self.bias[classes])
 
 

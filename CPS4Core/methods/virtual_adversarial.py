@@ -30,7 +30,9 @@ def adversarial_direction(
     One step of the power iteration of Miyato et al., TPAMI 2019; length 1 for each image.
     """
     direction = unit(torch.rand(images.shape) - 0.5).to(images.device).requires_grad_()
-    (gradient,) = torch.autograd.grad(distance(images + reach * direction), direction)
+    # Scaled, so that half precision does not lose it; only the direction is wanted.
+    scaled = images.numel() * distance(images + reach * direction)
+    (gradient,) = torch.autograd.grad(scaled, direction)
     return unit(gradient.float()).detach()
 
 

@@ -73,6 +73,8 @@ def run_stage2(
         start(network)
     network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     method = cls(network, schema, options)
+    if cls.needs_unlabelled and options.pseudo_labels == "decoded" and not cls.uses_decoded:
+        progress.message(f"{cls.name} labels by its own rule: stage2.pseudo_labels is not used")
     decoded = None
     if cls.uses_decoded and options.pseudo_labels == "decoded":
         decoded = DecodedLabels(

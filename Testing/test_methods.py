@@ -2,44 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+
 import pytest
 import torch
+from method_samples import UNTRAINED, make, make_batch, make_halfway, schema_of
 from tiny_study import tiny_config
 
 from CPS4Core.errors import CPS4Error
 from CPS4Core.methods.enhanced_label import enhanced_label
 from CPS4Core.methods.method import Batch, method_class, methods, register
-from CPS4Core.model_folder import make_network
-from CPS4Core.schema import IGNORE_INDEX, LabelSchema, Structure, built_in_schema
-
-KINDS = ("vertebra", "disc", "other")
-
-
-def schema_of(count: int) -> LabelSchema:
-    structures = tuple(
-        Structure(i + 1, f"s{i}", f"structure {i}", (1, 2, 3), KINDS[i % 3], order=i)
-        for i in range(count)
-    )
-    return LabelSchema("made", structures)
-
-
-def make(name: str, schema: LabelSchema, **options):
-    torch.manual_seed(0)
-    config = tiny_config(f"stage2.method={name}")
-    stage2 = config.stage2.model_copy(update=options)
-    return method_class(name)(make_network(config, schema), schema, stage2)
-
-
-def make_batch(schema: LabelSchema) -> Batch:
-    generator = torch.Generator().manual_seed(1)
-    count, size = schema.class_count, (40, 32)
-    labels = torch.randint(0, count, (2, *size), generator=generator)
-    labels[0, 0] = IGNORE_INDEX
-    soft = torch.rand(2, count, *size, generator=generator)
-    text = soft.argmax(dim=1)
-    text[:, 0] = IGNORE_INDEX
-    images = torch.rand(4, 1, *size, generator=generator)
-    return Batch(images[:2], labels, images[2:], text, soft)
+from CPS4Core.networks.resunet import ResUNet
+from CPS4Core.schema import IGNORE_INDEX, built_in_schema
 
 
 def gradient_of(method, loss) -> torch.Tensor:
@@ -52,12 +26,14 @@ def gradient_of(method, loss) -> torch.Tensor:
 @pytest.mark.parametrize("name", methods())
 def test_every_declared_loss_moves_a_gradient(name, classes):
     schema = schema_of(classes)
-    method = make(name, schema, text_weight=1.0, enhanced_weight=1.0).train()
-    losses = method.losses(make_batch(schema))
-    assert losses
-    for term, loss in losses.items():
-        gradient = gradient_of(method, loss)
-        assert torch.isfinite(gradient).all() and gradient.abs().max() > 0, term
+    method = make_halfway(name, schema, text_weight=1.0, enhanced_weight=1.0)
+    seen = set()
+    for losses in method.updates(make_batch(schema)):
+        assert losses and not seen & losses.keys()  # a log tells the updates of a step apart
+        seen |= losses.keys()
+        for term, loss in losses.items():
+            gradient = gradient_of(method, loss)
+            assert torch.isfinite(gradient).all() and gradient.abs().max() > 0, term
 
 
 @pytest.mark.parametrize("name", methods())
@@ -68,13 +44,14 @@ def test_a_step_lowers_the_supervised_loss_on_the_same_batch(name):
     optimiser = torch.optim.Adam(method.trained(), lr=1e-3)
     seen = []
     for step in range(1, 9):
-        losses = method.losses(batch)
-        seen.append(losses["supervised"].item())
-        optimiser.zero_grad()
-        sum(losses.values()).backward()
-        optimiser.step()
+        for losses in method.updates(batch):
+            if "supervised" in losses:
+                seen.append(losses["supervised"].item())
+            optimiser.zero_grad()
+            sum(losses.values()).backward()
+            optimiser.step()
         method.after_step(step)
-    assert seen[-1] < seen[0]
+    assert len(seen) == 8 and seen[-1] < seen[0]
 
 
 @pytest.mark.parametrize("name", methods())
@@ -82,11 +59,13 @@ def test_state_is_complete(name):
     """Another instance that loads the state gives the same losses and the same prediction."""
     schema, batch = schema_of(3), make_batch(schema_of(3))
     method = make(name, schema).train()
-    for step in (1, 2):
-        sum(method.losses(batch).values()).backward()
-        with torch.no_grad():
-            for parameter in method.trained():
-                parameter -= 0.01 * parameter.grad
+    for step in (1, 2, 3):
+        for losses in method.updates(batch):
+            sum(losses.values()).backward()
+            with torch.no_grad():
+                for parameter in method.trained():
+                    if parameter.grad is not None:
+                        parameter -= 0.01 * parameter.grad
         method.after_step(step)
     twin = make(name, schema)
     with torch.no_grad():
@@ -97,9 +76,14 @@ def test_state_is_complete(name):
     image = batch.unlabelled
     ours, theirs = (m.inference_network().eval()(image) for m in (method, twin))
     assert torch.equal(ours, theirs)
-    method.train(), twin.train()
-    for (term, a), b in zip(method.losses(batch).items(), twin.losses(batch).values(), strict=True):
-        assert torch.equal(a, b), term
+    next_losses = []
+    for one in (method, twin):
+        torch.manual_seed(5)
+        next_losses.append(one.train().losses(batch))
+    ours, theirs = next_losses
+    assert ours.keys() == theirs.keys()
+    for term in ours:
+        assert torch.equal(ours[term], theirs[term]), term
 
 
 @pytest.mark.parametrize("name", methods())
@@ -121,6 +105,121 @@ def test_unlabelled_slices_teach_only_after_the_warm_up(name):
     method.after_step(4)
     declared = 1 if name == "labelled-only" else 2
     assert len(method.losses(batch)) >= declared
+
+
+@pytest.mark.parametrize("name", methods())
+def test_the_declared_cost_is_what_a_step_does(name, monkeypatch):
+    schema, batch = schema_of(3), make_batch(schema_of(3))
+    method = make_halfway(name, schema)
+    counts = {"updates": 0, "forwards": 0, "backwards": 0}
+
+    def count(kind, function=None):
+        def counted(*arguments, **named):
+            counts[kind] += 1
+            return function(*arguments, **named) if function else None
+
+        return counted
+
+    for network in method.modules():
+        if isinstance(network, ResUNet):
+            network.down[0].register_forward_hook(count("forwards"))
+    monkeypatch.setattr(torch.Tensor, "backward", count("backwards", torch.Tensor.backward))
+    monkeypatch.setattr(torch.autograd, "grad", count("backwards", torch.autograd.grad))
+    for losses in method.updates(batch):
+        sum(losses.values()).backward()
+        counts["updates"] += 1
+    assert counts == asdict(method.cost)
+    assert str(counts["forwards"]) in str(method.cost)
+
+
+def other_value(value):
+    """Another value that the option may take."""
+    if isinstance(value, bool):
+        return not value
+    if isinstance(value, int):
+        return max(1, value // 2)
+    return value * 1.5 if value > 1 else 0.6
+
+
+def trained_trace(method, batch: Batch) -> list[float]:
+    """Every loss of a short training."""
+    trace = []
+    method.train()
+    for step in range(1, method.options.total_steps + 1):
+        torch.manual_seed(step)
+        for losses in method.updates(batch):
+            trace += [loss.item() for loss in losses.values()]
+            method.zero_grad()
+            sum(losses.values()).backward()
+            with torch.no_grad():
+                for parameter in method.trained():
+                    if parameter.grad is not None:
+                        parameter -= 0.1 * parameter.grad
+        method.after_step(step)
+    return trace
+
+
+@pytest.mark.parametrize(
+    ("name", "option"),
+    [(name, option) for name, cls in methods().items() for option in cls.Options.model_fields],
+)
+def test_every_option_of_a_method_changes_its_training(name, option):
+    schema = schema_of(3)
+    own = UNTRAINED.get(name, {})
+    default = method_class(name).Options(**own)
+    changed = own | {option: other_value(getattr(default, option))}
+    usual, other = (
+        trained_trace(make(name, schema, options=options), make_batch(schema))
+        for options in (own, changed)
+    )
+    assert usual != other
+
+
+@pytest.mark.parametrize("name", methods())
+def test_a_wrong_option_is_named_with_the_known_ones(name):
+    with pytest.raises(CPS4Error, match=f"stage2.options.nonesuch of the method '{name}'") as error:
+        make(name, schema_of(3), options={"nonesuch": 1})
+    for known in method_class(name).Options.model_fields:
+        assert known in str(error.value)
+
+
+def test_options_come_from_the_configuration():
+    method = method_class("bcp")
+    given = tiny_config("stage2.method=bcp", "stage2.options.pretrain=0.5").stage2
+    assert method.read_options(given).pretrain == 0.5
+    assert method.read_options(tiny_config().stage2).pretrain == 0.25
+    with pytest.raises(CPS4Error, match="stage2.options.pretrain of the method 'bcp'"):
+        method.read_options(tiny_config("stage2.options.pretrain=2").stage2)
+
+
+@pytest.mark.parametrize(
+    ("labelled", "unlabelled"), [(1, 1), (1, 2), (2, 1), (3, 2)], ids=lambda n: str(n)
+)
+@pytest.mark.parametrize("name", methods())
+def test_any_numbers_of_slices(name, labelled, unlabelled):
+    schema, batch = schema_of(3), make_batch(schema_of(3))
+    several = [0, 1, 0]
+    batch.images, batch.labels = (t[several[:labelled]] for t in (batch.images, batch.labels))
+    batch.unlabelled, batch.text, batch.text_soft = (
+        t[:unlabelled] for t in (batch.unlabelled, batch.text, batch.text_soft)
+    )
+    batch.hidden = torch.zeros(labelled, 4, 40, 32, dtype=torch.bool)
+    batch.hidden[0, 3, 20:] = True
+    method = make_halfway(name, schema)
+    for losses in method.updates(batch):
+        sum(losses.values()).backward()
+        assert all(torch.isfinite(loss) for loss in losses.values())
+
+
+@pytest.mark.parametrize("name", methods())
+def test_slices_without_a_known_pixel_do_no_harm(name):
+    schema, batch = schema_of(3), make_batch(schema_of(3))
+    batch.labels = torch.full_like(batch.labels, IGNORE_INDEX)
+    method = make_halfway(name, schema)
+    for losses in method.updates(batch):
+        sum(losses.values()).backward()
+    for parameter in method.trained():
+        assert parameter.grad is None or torch.isfinite(parameter.grad).all()
 
 
 def test_a_term_without_weight_is_not_declared():

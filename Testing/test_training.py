@@ -206,8 +206,26 @@ def test_volumes_of_one_slice(study, tmp_path):
 
 def test_diverging_loss_is_named(study, tmp_path):
     overrides = ("stage2.method=labelled-only", "stage2.learning_rate=1e30", "stage2.epochs=9")
-    with pytest.raises(CPS4Error, match="loss '.*' became"):
+    with pytest.raises(CPS4Error, match="became .* at step .* stage 2 .labelled-only"):
         make_run(study, tmp_path / "run", *overrides).stage2(Progress())
+
+
+def test_model_says_what_its_training_cost(study, tmp_path):
+    info = make_run(study, tmp_path / "run", "stage2.method=ucmt").stage2(Progress())
+    cost = read_model(info.folder).metrics["stage2"]["cost"]
+    assert (cost["steps"], cost["updates"], cost["forwards"], cost["backwards"]) == (4, 2, 5, 2)
+    weights = sum(p.numel() for p in load_network(info).parameters())
+    assert cost["inference_parameters"] == weights
+    assert cost["trained_parameters"] == 2 * weights  # two students
+    header = (tmp_path / "run" / "stage2" / "metrics.csv").read_text().splitlines()[0]
+    assert "loss/mixed-supervised" in header and "seconds" in header
+
+
+def test_a_wrong_option_of_the_method_is_refused_before_anything_is_written(study, tmp_path):
+    overrides = ("stage2.method=bcp", "stage2.options.pretain=0.5")
+    with pytest.raises(CPS4Error, match="stage2.options.pretain .*pretrain"):
+        make_run(study, tmp_path / "run", *overrides).stage2(Progress())
+    assert not (tmp_path / "run").exists()
 
 
 def test_missing_weights_folder_offline(study, tmp_path):

@@ -29,6 +29,8 @@ COMMANDS = (
     "study",
     "model",
     "demo",
+    "methods",
+    "nnunet",
     "info",
     "benchmark",
     "worker",

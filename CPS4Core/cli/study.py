@@ -313,7 +313,9 @@ def _export(args: argparse.Namespace, progress: Progress) -> int:
         progress,
         {"event": "result", "folder": str(folder)},
         f"Wrote {folder}. For our validation cases copy its {SPLITS_FINAL} into "
-        f"nnUNet_preprocessed/{folder.name} after planning, and train fold 0.",
+        f"nnUNet_preprocessed/{folder.name} after planning, and train fold 0. Its predictions are "
+        f"scored by cps4 evaluate PREDICTIONS {args.study} --prediction-schema "
+        f"{folder / 'dataset.json'}. All of it at once: cps4 nnunet.",
     )
     return 0
 

@@ -20,7 +20,9 @@ Run the same command again to go on after an interruption.
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     add_training_options(parser)
-    parser.add_argument("--method", help="method of stage 2 (default: the preset's, cps4)")
+    parser.add_argument(
+        "--method", help="what to train (default: the preset's, cps4); 'cps4 methods' lists them"
+    )
     parser.add_argument(
         "--pretrained", type=Path, help="take stage 1 from this run or pretrained model"
     )
@@ -31,7 +33,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, progress: Progress) -> int:
     """Train; returns 0."""
-    overrides = [f"stage2.method={args.method}"] if args.method else []
+    from CPS4Core.methods.rows import trainable_row
+
+    overrides = trainable_row(args.method, args.labelled).overrides if args.method else []
     training = make_run(args, overrides, args.pretrained)
     info = training.stage1(progress) if args.stage == "1" else training.stage2(progress)
     for stage, found in info.metrics.items():

@@ -26,24 +26,25 @@ def export_nnunet(
     output: Path,
     number: int = 501,
     progress: Progress | None = None,
+    test: bool = True,
 ) -> Path:
     """Write `output/DatasetNNN_Name` and return it.
 
     imagesTr and labelsTr hold the labelled and the validation cases only, imagesTs and labelsTs the
-    test cases, splits_final.json one fold with the study's own validation cases. Label values
-    become 0, 1, 2, ... with the ignore label last. Files that are there already stay.
+    test cases (unless not `test`), splits_final.json one fold with the study's own validation
+    cases. Label values become 0, 1, 2, ... with the ignore label last. Files that are there
+    already stay.
     """
     progress = progress or Progress()
     if not 0 < number < 1000:
         raise CPS4Error(f"{number} is no nnU-Net data set number", cure="Choose one from 1 to 999")
-    name = re.sub(r"[^A-Za-z0-9]+", "", str(study.dataset.get("name") or study.folder.name))
-    folder = output / f"Dataset{number:03d}_{name or 'Study'}"
+    folder = output / data_set_name(study, number)
     for part in ("imagesTr", "labelsTr"):
         make_folder(folder / part)
     schema = consecutive(study.schema)
     train = [*selection.labelled, *selection.val]
-    test = [c for c in selection.test if c in study.cases]
-    jobs = [(c, "Tr") for c in train] + [(c, "Ts") for c in test]
+    held = [c for c in selection.test if c in study.cases] if test else []
+    jobs = [(c, "Tr") for c in train] + [(c, "Ts") for c in held]
     for case_id, part in progress.track(jobs, "Exporting cases"):
         case = study.cases[case_id]
         image = folder / f"images{part}" / f"{case_id}_0000{study.file_ending}"
@@ -63,7 +64,7 @@ def export_nnunet(
             "labels": schema.nnunet_labels(),
             "numTraining": len(train),
             "file_ending": study.file_ending,
-            "name": name,
+            "name": folder.name.partition("_")[2],
             "cps4_schema": schema.to_dict(),
         },
     )
@@ -71,6 +72,12 @@ def export_nnunet(
         fold = {"train": sorted(selection.labelled), "val": sorted(selection.val)}
         write_json(folder / SPLITS_FINAL, [fold])
     return folder
+
+
+def data_set_name(study: Study, number: int) -> str:
+    """`DatasetNNN_Name`, as nnU-Net calls the study."""
+    name = re.sub(r"[^A-Za-z0-9]+", "", str(study.dataset.get("name") or study.folder.name))
+    return f"Dataset{number:03d}_{name or 'Study'}"
 
 
 def consecutive(schema: LabelSchema) -> LabelSchema:

@@ -1,0 +1,89 @@
+"""The rows of a comparison: `cps4 methods`, and `cps4 train --method` by a row's name."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from tiny_study import TINY_OPTIONS, tiny_config, write_tiny_study
+
+from CPS4Core.cli.main import main
+from CPS4Core.errors import CPS4Error
+from CPS4Core.methods.method import method_class, methods
+from CPS4Core.methods.rows import row, rows, trainable_row
+from CPS4Core.model_folder import read_model
+
+
+def test_every_method_has_a_row_of_its_name():
+    assert set(methods()) <= set(rows())
+    for name in methods():
+        assert rows()[name].method == name
+
+
+@pytest.mark.parametrize("name", rows())
+def test_a_row_makes_a_configuration_or_names_its_command(name):
+    found = row(name)
+    assert found.about and len(found.about) < 80
+    if found.outside:
+        assert found.outside.startswith("cps4 ") and found.source
+        return
+    config = tiny_config(*found.overrides)
+    assert config.stage2.method == found.method
+    method_class(found.method).read_options(config.stage2)
+
+
+def test_the_list_has_a_line_with_source_and_cost_for_each(capsys):
+    assert main(["methods"]) == 0
+    lines = {line.split()[0]: line for line in capsys.readouterr().out.splitlines() if line}
+    for name, found in rows().items():
+        assert found.about in lines[name]
+        if found.method:
+            cls = method_class(found.method)
+            assert (found.source or cls.source) in lines[name]
+            numbers = [str(n) for n in (cls.cost.updates, cls.cost.forwards, cls.cost.backwards)]
+            after = lines[name].split(found.about)[1].split()
+            assert after[:3] == numbers
+
+
+def test_one_method_in_full(capsys):
+    assert main(["methods", "unimatch"]) == 0
+    out = capsys.readouterr().out
+    for part in ("CVPR 2023", "L_s1", "Deviations", "confidence: 0.95", "2 forwards", "--method"):
+        assert part in out
+    assert main(["methods", "nnunet"]) == 0
+    assert "cps4 nnunet" in capsys.readouterr().out
+
+
+def test_for_other_programs(capsys):
+    assert main(["--json", "methods"]) == 0
+    events = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    found = {e["name"]: e for e in events if e["event"] == "method"}
+    assert list(found) == list(rows())
+    assert found["ucmt"]["cost"] == {"updates": 2, "forwards": 5, "backwards": 2}
+    assert found["cps4"]["stage1"] == "the preset's" and found["bcp"]["stage1"] is None
+
+
+def test_unknown_rows_list_the_known(capsys):
+    for command in (["methods", "nonesuch"], ["train", "x", "-o", "y", "--method", "nonesuch"]):
+        assert main(command) == 2
+        err = capsys.readouterr().err
+        assert "nonesuch" in err and "mc-net-plus" in err and "fully-supervised" in err
+
+
+def test_a_row_is_trained_by_its_name(tmp_path):
+    study = write_tiny_study(tmp_path / "study")
+    sets = [part for option in TINY_OPTIONS for part in ("--set", option)]
+    command = ["--quiet", "train", str(study), "-p", "cpu", *sets, "--method", "fully-supervised"]
+    assert main([*command, "-o", str(tmp_path / "run")]) == 0
+    info = read_model(tmp_path / "run")
+    assert info.method == "labelled-only" and len(info.provenance["labelled"]) == 2
+    assert main([*command, "-o", str(tmp_path / "other"), "--labelled", "1"]) == 2
+    assert not (tmp_path / "other").exists()
+
+
+def test_rows_that_cannot_be_trained_so():
+    with pytest.raises(CPS4Error, match="cps4 nnunet --help"):
+        trainable_row("nnunet", "5%")
+    with pytest.raises(CPS4Error, match="takes --labelled all, not 5%"):
+        trainable_row("fully-supervised", "5%")
+    assert trainable_row("bcp", "5%").method == "bcp"

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 MEGABYTE = 1_000_000
 HALVED = ("network.safetensors", "vision_language.safetensors")
-MAPS = ("vision_language.safetensors", "text_vectors.safetensors")
+MAPS = ("vision_language.safetensors", "text_vectors.safetensors", "class_map.json")
 TEXT_ENCODER, MADE_AGAIN = "text_encoder", "openvino"
 TOLERANCE = 1e-3
 CHECK_PHANTOMS = 3

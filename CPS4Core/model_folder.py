@@ -4,7 +4,8 @@ Layout::
 
     model.json                    what it is: network, input, schema, prompts, provenance, metrics
     network.safetensors           the segmentation network
-    vision_language.safetensors   vision encoder, projections and attention (prompt maps)
+    vision_language.safetensors   vision encoder, projections and class map (prompt maps)
+    class_map.json                how these become an activation (absent in older models: CPS4's)
     text_vectors.safetensors      `vectors` [K, D], the K class prompts as seen by the text encoder
     text_encoder/                 text encoder and tokenizer, needed for new prompts only
     calibration.json              what confidences are worth, by cps4 calibrate, where it was run

@@ -7,13 +7,14 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from CPS4Core.encoders.prompt_attention import PromptAttention
+from CPS4Core.encoders.class_map import ClassMap, read_form
+from CPS4Core.encoders.class_maps import make_class_map
 from CPS4Core.errors import CPS4Error
 from CPS4Core.model_folder import ModelInfo, load_weights
 
 
-def load_prompt_attention(info: ModelInfo) -> PromptAttention:
-    """Vision encoder and attention, eval mode, CPU; raises CPS4Error if the model has none."""
+def load_prompt_attention(info: ModelInfo) -> ClassMap:
+    """Vision encoder and class map, eval mode, CPU; raises CPS4Error if the model has none."""
     path = info.folder / "vision_language.safetensors"
     if not path.is_file():
         raise CPS4Error(
@@ -22,7 +23,8 @@ def load_prompt_attention(info: ModelInfo) -> PromptAttention:
             cure="Use a model trained with the method cps4",
         )
     weights = load_weights(path)
-    attention = PromptAttention(
+    attention = make_class_map(
+        read_form(info.folder),
         info.config.vision_language,
         info.config.input.size,
         text_width=weights["project_prompts.weight"].shape[1],
@@ -48,7 +50,7 @@ def trained_classes(info: ModelInfo) -> Tensor:
     return saved.get("trained", torch.ones(len(saved["vectors"]))).bool()
 
 
-def new_vectors(info: ModelInfo, attention: PromptAttention, prompts: Sequence[str]) -> Tensor:
+def new_vectors(info: ModelInfo, attention: ClassMap, prompts: Sequence[str]) -> Tensor:
     """Vectors [P, D] of prompts in one's own words; raises CPS4Error without a text encoder."""
     if not info.has_text_encoder:
         raise CPS4Error(
@@ -60,4 +62,4 @@ def new_vectors(info: ModelInfo, attention: PromptAttention, prompts: Sequence[s
     token = info.config.vision_language.prompt_token
     encoder = load_text_encoder(info.folder / "text_encoder", token).eval()
     with torch.inference_mode():
-        return attention.prompt_vectors(encoder(prompts, prompts))
+        return attention.encode_prompts(encoder, list(prompts), list(prompts))

@@ -98,10 +98,15 @@ class ClassMap(nn.Module):
         tokens = text.read(prompts, names)
         return self.prompt_vectors(tokens.pooled(self.form.pooling or text.prompt_token))
 
-    def tokens(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """Images [B, 1, h, w] in 0..1 -> the encoder's summary [B, W] and patches [B, r, c, W]."""
+    def tokens(self, images: Tensor, mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Images [B, 1, h, w] in 0..1 -> the encoder's summary [B, W] and patches [B, r, c, W].
+
+        `mask` [B, 1, h, w] in 0..1 hides part of the normalised image.
+        """
         with full_precision(images):
             normalised = self.normalise(images.float())
+            if mask is not None:
+                normalised = normalised * mask
         return self.vision.tokens(normalised)
 
     def patch_vectors(self, tokens: Tensor) -> Tensor:

@@ -7,7 +7,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from CPS4Core.config import Stage1Config
+from CPS4Core.config import Config
 from CPS4Core.encoders.class_map import MapForm, full_precision
 from CPS4Core.encoders.contrastive_map import ContrastiveMap
 from CPS4Core.methods.method import Batch, Cost
@@ -17,7 +17,7 @@ from CPS4Core.pretrain.contrastive import global_to_local, symmetric_info_nce
 from CPS4Core.pretrain.gaussians import Gaussians, wasserstein
 from CPS4Core.pretrain.momentum import second_view
 from CPS4Core.pretrain.objective import register
-from CPS4Core.pretrain.text_guided import covered_logits
+from CPS4Core.pretrain.text_guided import TokenPixels, covered_logits, doublings_to
 from CPS4Core.pretrain.tokens import attention_over, importance, token_contrast
 from CPS4Core.pretrain.two_views import TwoViewOptions, TwoViews, View, unit
 
@@ -30,11 +30,12 @@ class AMVLMOptions(TwoViewOptions):
     icl_weight: Weight = 0.1
     text_mask: bool = False
     """Train the text mask generator, too; its masks are the prompt maps then."""
+    token_pixels: TokenPixels = 4
     activation: Literal["cosine", "softmax", "sigmoid"] = "cosine"
     """Of the class map without text masks."""
 
 
-@register("amvlm", "AMVLM: Pan et al., released code of the CPS4 authors")
+@register("amvlm", "AMVLM: Pan et al., IEEE TMI 44(11), 2025")
 class AMVLM(TwoViews):
     """`L = L_ITC + 0.5 L_CSS + 0.1 L_local + 0.1 L_ICL`, temperature 0.07.
 
@@ -52,11 +53,12 @@ class AMVLM(TwoViews):
     it gathers likewise. `tokens.importance` for [CLS] attention, variances without gradient, linear
     heads, no dropout; a caption that several slices share counts once.
 
-    `text_mask: true` is the text mask generator: on frozen encoders a decoder makes the grid four
-    times finer and learns that the patches under `sigmoid(cos)` say the caption; the class map is
-    `0.3 sigmoid(10 (cos - 0.25)) + 0.7 sigmoid(cos)` then. Ours: it learns beside stage 1, and a
-    mask for each class prompt takes the place of the mean over the captions of a batch, which are
-    file names in the released code. Stage 2 `text-mask` teaches with it.
+    `text_mask: true` is the text mask generator: on frozen encoders a decoder makes the grid finer
+    (four times with patches of 16) and learns that the patches under `sigmoid(cos)` say the
+    caption; the class map is `0.3 sigmoid(10 (cos - 0.25)) + 0.7 sigmoid(cos)` then. Ours: it
+    learns beside stage 1, and a mask for each class prompt takes the place of the mean over the
+    captions of a batch, which are file names in the released code. Stage 2 `text-mask` teaches
+    with it.
     """
 
     class_map: ContrastiveMap
@@ -64,11 +66,12 @@ class AMVLM(TwoViews):
     Options = AMVLMOptions
 
     @classmethod
-    def form(cls, options: Stage1Config) -> MapForm:
-        own = cls.read_options(options)
+    def form(cls, config: Config) -> MapForm:
+        own = cls.read_options(config.stage1)
         assert isinstance(own, AMVLMOptions)
         if own.text_mask:
-            return MapForm("contrastive", "text-mask", doublings=2)
+            doublings = doublings_to(own.token_pixels, config.vision_language.vision.patch)
+            return MapForm("contrastive", "text-mask", doublings=doublings)
         return MapForm("contrastive", own.activation)
 
     def losses(self, batch: Batch) -> dict[str, Tensor]:

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
 import torch
-from pydantic import Field
 from torch import Tensor
 from torch.nn import functional as F
 
-from CPS4Core.config import Stage1Config
+from CPS4Core.config import Config
 from CPS4Core.encoders.class_map import ClassMap, MapForm, full_precision
 from CPS4Core.encoders.prompt_attention import PromptAttention
 from CPS4Core.methods.method import Batch, Cost
@@ -19,7 +16,7 @@ from CPS4Core.pretrain.contrastive import global_to_local, symmetric_info_nce
 from CPS4Core.pretrain.gaussians import Gaussians, squared_distances, wasserstein
 from CPS4Core.pretrain.momentum import second_view
 from CPS4Core.pretrain.objective import register
-from CPS4Core.pretrain.text_guided import covered_logits, hard_mask
+from CPS4Core.pretrain.text_guided import TokenPixels, covered_logits, doublings_to, hard_mask
 from CPS4Core.pretrain.two_views import TwoViewOptions, TwoViews, View, unit
 
 
@@ -29,8 +26,7 @@ class DuSSSOptions(TwoViewOptions):
     local_weight: Weight = 0.2
     mask_feature_weight: Weight = 0.1
     mask_image_weight: Weight = 0.1
-    doublings: Annotated[int, Field(ge=0, le=4)] = 2
-    """Of the token grid before masks are made; 2: four times finer."""
+    token_pixels: TokenPixels = 4
 
 
 @register("dusss", "DuSSS: Pan et al., AAAI 2025")
@@ -43,7 +39,7 @@ class DuSSS(TwoViews):
     (words) against its own slice's (caption's) vector, negatives those of the others. L_feature and
     L_image are TCL's: the patches under a caption's mask, and the slice seen through it, must say
     the caption. Class map: `sigmoid(w cos + b)` of the prompt's vector and the patches behind a
-    decoder that makes the grid four times finer.
+    decoder that makes the grid finer: four times with patches of 16.
 
     Ours: as released, a constant in the exponent of sim' makes it 1 everywhere, and the
     cross-entropy has no temperature; here the exponent has W2 alone and the temperature is 0.07,
@@ -56,8 +52,10 @@ class DuSSS(TwoViews):
     Options = DuSSSOptions
 
     @classmethod
-    def form(cls, options: Stage1Config) -> MapForm:
-        doublings = cls.read_options(options).doublings  # type: ignore[attr-defined]
+    def form(cls, config: Config) -> MapForm:
+        own = cls.read_options(config.stage1)
+        assert isinstance(own, DuSSSOptions)
+        doublings = doublings_to(own.token_pixels, config.vision_language.vision.patch)
         return MapForm("attention", "sigmoid", doublings=doublings)
 
     def losses(self, batch: Batch) -> dict[str, Tensor]:

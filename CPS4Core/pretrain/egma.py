@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from CPS4Core.config import Stage1Config
+from CPS4Core.config import Config
 from CPS4Core.encoders.class_map import MapForm, full_precision
 from CPS4Core.encoders.contrastive_map import ContrastiveMap
 from CPS4Core.methods.method import Batch
@@ -32,8 +32,8 @@ class EGMAWithoutGaze(Objective):
     Options = ContrastiveOptions
 
     @classmethod
-    def form(cls, options: Stage1Config) -> MapForm:
-        return MapForm("contrastive", cls.read_options(options).activation)  # type: ignore[attr-defined]
+    def form(cls, config: Config) -> MapForm:
+        return MapForm("contrastive", cls.read_options(config.stage1).activation)  # type: ignore[attr-defined]
 
     def losses(self, batch: Batch) -> dict[str, Tensor]:
         cosines = self.class_map.cosines(batch.images, self.vectors())

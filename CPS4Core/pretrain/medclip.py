@@ -7,7 +7,7 @@ from typing import Literal
 from torch import Tensor
 from torch.nn import functional as F
 
-from CPS4Core.config import Stage1Config
+from CPS4Core.config import Config
 from CPS4Core.encoders.class_map import MapForm, full_precision
 from CPS4Core.encoders.contrastive_map import ContrastiveMap
 from CPS4Core.methods.method import Batch
@@ -42,8 +42,8 @@ class MedCLIP(Objective):
     Options = MedCLIPOptions
 
     @classmethod
-    def form(cls, options: Stage1Config) -> MapForm:
-        own = cls.read_options(options)
+    def form(cls, config: Config) -> MapForm:
+        own = cls.read_options(config.stage1)
         return MapForm("contrastive", own.activation, "layers-mean")  # type: ignore[attr-defined]
 
     def losses(self, batch: Batch) -> dict[str, Tensor]:

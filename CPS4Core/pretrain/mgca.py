@@ -9,7 +9,7 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from CPS4Core.config import Stage1Config
+from CPS4Core.config import Config, Stage1Config
 from CPS4Core.encoders.class_map import ClassMap, MapForm, full_precision
 from CPS4Core.encoders.contrastive_map import ContrastiveMap
 from CPS4Core.encoders.text import TextEncoder
@@ -69,8 +69,8 @@ class MGCA(Objective):
         self.prototypes = nn.Parameter(torch.randn(self.own.prototypes, width))
 
     @classmethod
-    def form(cls, options: Stage1Config) -> MapForm:
-        own = cls.read_options(options)
+    def form(cls, config: Config) -> MapForm:
+        own = cls.read_options(config.stage1)
         return MapForm("contrastive", own.activation, "name-words")  # type: ignore[attr-defined]
 
     def losses(self, batch: Batch) -> dict[str, Tensor]:

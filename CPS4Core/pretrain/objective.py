@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from CPS4Core.config import Stage1Config
+from CPS4Core.config import Config, Stage1Config
 from CPS4Core.encoders.class_map import ClassMap, MapForm
 from CPS4Core.encoders.text import TextEncoder
 from CPS4Core.errors import CPS4Error
@@ -49,7 +49,7 @@ class Objective(nn.Module):
         return read_options(cls.Options, options.options, cls.name, "stage1")
 
     @classmethod
-    def form(cls, options: Stage1Config) -> MapForm:
+    def form(cls, config: Config) -> MapForm:
         """The class map that this objective trains."""
         return MapForm()
 

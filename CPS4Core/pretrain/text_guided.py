@@ -2,9 +2,21 @@
 
 from __future__ import annotations
 
+import math
+from typing import Annotated
+
 import torch
+from pydantic import Field
 from torch import Tensor
 from torch.nn import functional as F
+
+TokenPixels = Annotated[int, Field(gt=0)]
+"""The decoder doubles the token grid until a token is at most so many pixels wide."""
+
+
+def doublings_to(token_pixels: int, patch: int) -> int:
+    """How often the grid of `patch` pixels must be doubled for that."""
+    return max(0, math.ceil(math.log2(patch / token_pixels)))
 
 
 def covered_logits(patches: Tensor, masks: Tensor, texts: Tensor, temperature: float) -> Tensor:

@@ -108,7 +108,7 @@ def make_pretraining(config: Config, schema: LabelSchema) -> Objective:
     """The objective on new encoders: pretrained or random as the configuration says."""
     options, cls = config.vision_language, objective_class(config.stage1.objective)
     text = make_text_encoder(options.text, schema.prompts, options.prompt_token)
-    form = cls.form(config.stage1)
+    form = cls.form(config)
     class_map = make_class_map(form, options, config.input.size, text.width)
     return cls(class_map, text, schema, config.stage1)
 

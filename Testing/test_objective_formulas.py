@@ -237,11 +237,11 @@ def test_wasserstein_is_pairwise():
 
 
 def test_uncertain_similarity_by_hand():
-    """Orthogonal vectors, |x - y|^2 = 2, means apart by (3, 4): sim' = 1 - exp(-25 / 10)."""
+    """Orthogonal vectors, |x - y|^2 = 2, means apart by (30, 40): sim' = 1 - exp(-12.5 / 10)."""
     x, y = torch.tensor([[1.0, 0.0]]), torch.tensor([[0.0, 1.0]])
     ones = torch.ones(1, 2)
-    here, there = Gaussians(0 * ones, ones), Gaussians(torch.tensor([[3.0, 4.0]]), ones)
-    assert uncertain_similarity(x, y, here, there).item() == pytest.approx(1 - math.exp(-2.5))
+    here, there = Gaussians(0 * ones, ones), Gaussians(torch.tensor([[30.0, 40.0]]), ones)
+    assert uncertain_similarity(x, y, here, there).item() == pytest.approx(1 - math.exp(-1.25))
     assert uncertain_similarity(x, y, here, here).item() == pytest.approx(0)  # sure: the cosine
 
 

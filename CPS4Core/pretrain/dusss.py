@@ -34,16 +34,17 @@ class DuSSS(TwoViews):
     """`L = (0.2 g2l_t + 0.2 g2l_i + i2t + t2i + i2i + t2t) / 6 + 0.1 L_feature + 0.1 L_image`.
 
     i2t, t2i, i2i, t2t: InfoNCE between the vectors of slices and captions and those of momentum
-    encoders (0.995) that see another contrast, on `sim' = 1 - (1 - cos) exp(-W2 / (5 |x - y|^2))`,
-    W2 the Wasserstein distance of both as Gaussians. g2l: each of the momentum encoders' patches
-    (words) against its own slice's (caption's) vector, negatives those of the others. L_feature and
-    L_image are TCL's: the patches under a caption's mask, and the slice seen through it, must say
-    the caption. Class map: `sigmoid(w cos + b)` of the prompt's vector and the patches behind a
-    decoder that makes the grid finer: four times with patches of 16.
+    encoders (0.995) that see another contrast, on `sim' = 1 - (1 - cos) exp(-d / (5 |x - y|^2))`,
+    `d = W2 / 200`, W2 the Wasserstein distance of both as Gaussians. g2l: each of the momentum
+    encoders' patches (words) against its own slice's (caption's) vector, negatives those of the
+    others. L_feature and L_image are TCL's: the patches under a caption's mask, and the slice seen
+    through it, must say the caption. Class map: `sigmoid(w cos + b)` of the prompt's vector and the
+    patches behind a decoder that makes the grid finer: four times with patches of 16.
 
-    Ours: as released, a constant in the exponent of sim' makes it 1 everywhere, and the
-    cross-entropy has no temperature; here the exponent has W2 alone and the temperature is 0.07,
-    not learnt. Linear heads, momentum patches not pooled to 4 x 4, no dropout; a caption that
+    Ours: as released, `d = (W2 / 200 + 4) / 0.07 + 4`, whose constants make sim' 1 everywhere, and
+    the cross-entropy has no temperature; here d has neither constants nor temperature (and with W2
+    unscaled sim' was 1 everywhere again), and the cross-entropy has the temperature 0.07, not
+    learnt. Linear heads, momentum patches not pooled to 4 x 4, no dropout; a caption that
     several slices share counts once.
     """
 
@@ -116,7 +117,10 @@ class DuSSS(TwoViews):
 
 
 def uncertain_similarity(x: Tensor, y: Tensor, first: Gaussians, second: Gaussians) -> Tensor:
-    """`sim'_ij = 1 - (1 - cos_ij) exp(-W2_ij / (5 |x_i - y_j|^2))`, unit x [N, D], y [M, D]."""
-    distance, _ = wasserstein(first, second)
+    """`sim'_ij = 1 - (1 - cos_ij) exp(-W2_ij / 200 / (5 |x_i - y_j|^2))`: [N, M].
+
+    Unit vectors x [N, D] and y [M, D], and the Gaussians of both.
+    """
+    distance = wasserstein(first, second)[0] / 200
     apart = squared_distances(x, y).clamp_min(1e-4)
     return 1 - (1 - x @ y.T) * torch.exp(-distance / (5 * apart))

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from CPS4Core.encoders.contrastive_map import ContrastiveMap
 from CPS4Core.encoders.upsampling import GatedUpsampling
-from CPS4Core.methods.text_mask import text_mask_label
+from CPS4Core.methods.amvlm_text_mask import text_mask_label
 from CPS4Core.pretrain.amvlm import sure_cross_entropy, uncertain_scores
 from CPS4Core.pretrain.captions import make_captions
 from CPS4Core.pretrain.contrastive import global_to_local, info_nce, soft_cross_entropy

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from test_methods import schema_of
+from method_samples import schema_of
 from test_training import StopAfter, make_run, one_thread, rows_of, study  # noqa: F401
 from tiny_study import tiny_config
 

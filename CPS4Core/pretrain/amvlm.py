@@ -57,8 +57,8 @@ class AMVLM(TwoViews):
     (four times with patches of 16) and learns that the patches under `sigmoid(cos)` say the
     caption; the class map is `0.3 sigmoid(10 (cos - 0.25)) + 0.7 sigmoid(cos)` then. Ours: it
     learns beside stage 1, and a mask for each class prompt takes the place of the mean over the
-    captions of a batch, which are file names in the released code. Stage 2 `text-mask` teaches
-    with it.
+    captions of a batch, which are file names in the released code. The method
+    `amvlm-text-mask` of stage 2 teaches with it.
     """
 
     class_map: ContrastiveMap

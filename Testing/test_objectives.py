@@ -299,3 +299,46 @@ def test_another_class_map_is_no_beginning(study, tmp_path):  # noqa: F811
         run.stage1(Progress())
     again = make_run(study, tmp_path / "third", "stage1.objective=clip", initial=tmp_path / "first")
     assert again.stage1(Progress()).provenance["initial"]["name"] == "first"
+
+
+OPTIONS = [
+    (name, option) for name, cls in objectives().items() for option in cls.Options.model_fields
+]
+
+
+@pytest.mark.parametrize(("name", "option"), OPTIONS)
+def test_every_option_changes_the_training_or_the_maps(name, option):
+    usual = getattr(objective_class(name).Options(), option)
+    other = "dot" if option == "similarity" else other_value(usual)
+    finer = (name, option) == ("amvlm", "token_pixels")  # of the text masks alone
+    case = (name, "stage1.options.text_mask=true") if finer else (name,)
+    assert trace(case) != trace((*case, f"stage1.options.{option}={other}"))
+
+
+def other_value(usual):
+    """Another value that the option may take."""
+    if isinstance(usual, bool):
+        return not usual
+    if isinstance(usual, str):
+        return "sigmoid" if usual != "sigmoid" else "cosine"
+    return usual // 2 if isinstance(usual, int) else usual / 2
+
+
+def trace(case: tuple[str, ...]) -> list[float]:
+    """The losses of some steps, past MGCA's first epoch, and the mean maps after them."""
+    schema = schema_of(3)
+    module, batch, found = make(case, schema), make_batch(schema), []
+    for step in range(1, 5):
+        torch.manual_seed(step)
+        losses = module.losses(batch)
+        found += [loss.item() for loss in losses.values()]
+        module.zero_grad()
+        sum(losses.values()).backward()
+        with torch.no_grad():
+            for parameter in module.trained():
+                if parameter.grad is not None:
+                    parameter -= 0.01 * parameter.grad.clamp(-1, 1)
+        module.after_step(step)
+    with torch.inference_mode():
+        soft, _ = module.eval().class_map(batch.images, module.vectors())
+    return [*found, *soft.flatten(2).mean(dim=(0, 2)).tolist()]

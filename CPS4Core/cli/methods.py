@@ -59,12 +59,14 @@ def describe(row: Row) -> dict[str, Any]:
         "cost": None,
         "formula": None,
         "options": {},
+        "stage1_cost": None,
         "stage1_formula": None,
         "stage1_options": {},
     }
     if row.objective:
         objective = objective_class(row.objective)
         found["source"] = row.source or objective.source
+        found["stage1_cost"] = asdict(objective.cost)
         found["stage1_formula"] = inspect.getdoc(objective)
         found["stage1_options"] = objective.Options().model_dump()
     if row.method:
@@ -105,10 +107,11 @@ def as_text(one: dict[str, Any]) -> Iterator[str]:
             yield f"{key}: {one[key]}"
     if one["set"]:
         yield f"fixed: {', '.join(one['set'])}"
-    if one["cost"]:
-        from CPS4Core.methods.method import Cost
+    for key, stage in (("stage1_cost", "stage 1"), ("cost", "stage 2")):
+        if one[key]:
+            from CPS4Core.methods.method import Cost
 
-        yield f"a step: {Cost(**one['cost'])}"
+            yield f"a step of {stage}: {Cost(**one[key])}"
     yield f"command: {one['command']}"
     for stage, prefix in (("stage1", "stage1_"), ("stage2", "")):
         formula, options = one[f"{prefix}formula"], one[f"{prefix}options"]

@@ -10,9 +10,7 @@ from CPS4Core.methods.teacher import TeacherMethod
 from CPS4Core.schema import IGNORE_INDEX
 
 
-@register(
-    "amvlm-text-mask", "AMVLM: Pan et al., IEEE TMI 44(11), 2025; its target for unlabelled slices"
-)
+@register("amvlm-text-mask", "Pan et al., IEEE TMI 44(11), 2025")
 class TextMask(TeacherMethod):
     """`L = CE(f_s(x_l), y) + CE(f_s(x_u), argmax_c sigmoid(p_T,c + m_c))`.
 

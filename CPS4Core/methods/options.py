@@ -37,7 +37,8 @@ def read_options(
         first = error.errors()[0]
         wrong = ".".join(str(part) for part in first["loc"])
         known = ", ".join(kind.model_fields) or "none"
+        kind_of = "method" if stage == "stage2" else "objective"
         raise CPS4Error(
-            f"Option {stage}.options.{wrong} of '{owner}': {first['msg']}",
-            cure=f"The options of '{owner}': {known}",
+            f"Option {stage}.options.{wrong} of the {kind_of} '{owner}': {first['msg']}",
+            cure=f"The {kind_of}'s options: {known}",
         ) from error

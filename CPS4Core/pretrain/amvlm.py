@@ -1,4 +1,4 @@
-"""AMVLM: tokens as Gaussians, so that what is uncertain aligns less strictly."""
+"""tokens as Gaussians, so that what is uncertain aligns less strictly."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class AMVLMOptions(TwoViewOptions):
     """Of the class map without text masks."""
 
 
-@register("amvlm", "AMVLM: Pan et al., IEEE TMI 44(11), 2025")
+@register("amvlm", "Pan et al., IEEE TMI 44(11), 2025")
 class AMVLM(TwoViews):
     """`L = L_ITC + 0.5 L_CSS + 0.1 L_local + 0.1 L_ICL`, temperature 0.07.
 

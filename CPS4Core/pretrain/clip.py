@@ -1,4 +1,4 @@
-"""CLIP: whole slices and their captions."""
+"""whole slices and their captions."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from CPS4Core.pretrain.contrastive_options import ContrastiveOptions
 from CPS4Core.pretrain.objective import Objective, register
 
 
-@register("clip", "CLIP: Radford et al., ICML 2021")
+@register("clip", "Radford et al., ICML 2021")
 class CLIP(Objective):
     """`L = 1/2 [CE(s X Y^T) + CE(s Y X^T)]`, `s = exp(theta)`, theta_0 = ln(1 / 0.07), s <= 100.
 

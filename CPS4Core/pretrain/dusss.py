@@ -1,4 +1,4 @@
-"""DuSSS: two views, similarity corrected by uncertainty, and masks guided by the captions."""
+"""two views, similarity corrected by uncertainty, and masks guided by the captions."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class DuSSSOptions(TwoViewOptions):
     token_pixels: TokenPixels = 4
 
 
-@register("dusss", "DuSSS: Pan et al., AAAI 2025")
+@register("dusss", "Pan et al., AAAI 2025")
 class DuSSS(TwoViews):
     """`L = (0.2 g2l_t + 0.2 g2l_i + i2t + t2i + i2i + t2t) / 6 + 0.1 L_feature + 0.1 L_image`.
 

@@ -15,7 +15,9 @@ from CPS4Core.pretrain.contrastive_options import ContrastiveOptions
 from CPS4Core.pretrain.objective import Objective, register
 
 
-@register("egma-without-gaze", "EGMA, Ma et al., NeurIPS 2024, without gaze: FILIP, ICLR 2022")
+@register(
+    "egma-without-gaze", "Ma et al., NeurIPS 2024, without gaze: FILIP, Yao et al., ICLR 2022"
+)
 class EGMAWithoutGaze(Objective):
     """`L = 1/2 [CE(I2T) + CE(T2I)]` over `s_kp = e^theta cos(sentence k, patch p)`.
 

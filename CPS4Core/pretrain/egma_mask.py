@@ -27,7 +27,7 @@ class EGMAMaskOptions(ContrastiveOptions):
     image_share: Weight = 0.2
 
 
-@register("egma-mask", "EGMA, Ma et al., NeurIPS 2024, mask-guided: class masks for gaze")
+@register("egma-mask", "Ma et al., NeurIPS 2024; class masks in place of its gaze are ours")
 class EGMAMask(EGMAWithoutGaze):
     """`L = FILIP + mask_weight (0.8 MLCE_T2I + 0.2 MLCE_I2T)`.
 

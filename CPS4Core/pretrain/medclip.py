@@ -1,4 +1,4 @@
-"""MedCLIP: slices and captions are alike as far as they show the same classes."""
+"""slices and captions are alike as far as they show the same classes."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class MedCLIPOptions(ContrastiveOptions):
     """Of two sets of classes: the cosine of their multi-hot vectors, or the number they share."""
 
 
-@register("medclip", "MedCLIP: Wang et al., EMNLP 2022")
+@register("medclip", "Wang et al., EMNLP 2022")
 class MedCLIP(Objective):
     """`L = 1/2 [CE(s X Y^T, softmax(S)) + CE(s Y X^T, softmax(S^T))]`, S = labels of images and
     texts compared, 1 <= s <= 100 and first 1 / 0.07.

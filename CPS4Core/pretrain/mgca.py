@@ -1,4 +1,4 @@
-"""MGCA: alignment of slices with captions, of patches with words, and of prototypes."""
+"""alignment of slices with captions, of patches with words, and of prototypes."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class MGCAOptions(ContrastiveOptions):
     sinkhorn_epsilon: Temperature = 0.05
 
 
-@register("mgca", "MGCA: Wang et al., NeurIPS 2022")
+@register("mgca", "Wang et al., NeurIPS 2022")
 class MGCA(Objective):
     """`L = w1 ITA + w2 CTA + w3 CPA`, weights (1, 1, 1) as the released command line has them.
 

@@ -105,8 +105,12 @@ class PromptsConfig(_Options):
 
 
 class Stage1Config(_Options):
-    """Class-consistent vision-language pretraining."""
+    """Vision-language pretraining; the losses' weights and targets are those of `cps4`."""
 
+    objective: str = "cps4"
+    """How the encoders are trained: a name of CPS4Core/pretrain."""
+    options: dict[str, Any] = {}
+    """What this objective alone knows (its `Options`); nothing: its defaults."""
     token_weight: Annotated[float, Field(ge=0)]
     pixel_weight: Annotated[float, Field(ge=0)]
     target: Literal["any", "half", "occupancy", "full-resolution"]
@@ -297,12 +301,13 @@ def config_text(config: Config) -> str:
 def _override(content: Any, override: str) -> None:
     key, separator, value = override.partition("=")
     *parents, last = key.strip().split(".")
-    content.get("stage2", {}).setdefault("options", {})
+    for stage in ("stage1", "stage2"):
+        content.get(stage, {}).setdefault("options", {})
     target = content
     for part in parents:
         target = target.get(part) if isinstance(target, dict) else None
-    free = parents == ["stage2", "options"]  # their names are known to the method alone
-    if not separator or not isinstance(target, dict) or (last not in target and not free):
+    free = parents[1:] == ["options"]  # their names are known to the method or objective alone
+    if not separator or not isinstance(target, dict) or not (free or last in target):
         raise CPS4Error(
             f"Cannot set '{override}'", cure="Write option=value with an option of the preset files"
         )

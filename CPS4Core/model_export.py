@@ -13,6 +13,7 @@ import numpy as np
 from CPS4Core.config import Config
 from CPS4Core.errors import CPS4Error
 from CPS4Core.model_folder import (
+    MAP_FILES,
     ModelInfo,
     load_network,
     load_weights,
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
 
 MEGABYTE = 1_000_000
 HALVED = ("network.safetensors", "vision_language.safetensors")
-MAPS = ("vision_language.safetensors", "text_vectors.safetensors")
 TEXT_ENCODER, MADE_AGAIN = "text_encoder", "openvino"
 TOLERANCE = 1e-3
 CHECK_PHANTOMS = 3
@@ -74,7 +74,7 @@ def export_model(
         raise CPS4Error(
             "A model cannot be exported onto itself", path=output, cure="Choose another folder"
         )
-    left_out = {"model.json"} | (set() if maps else {*MAPS, TEXT_ENCODER})
+    left_out = {"model.json"} | (set() if maps else {*MAP_FILES, TEXT_ENCODER})
     left_out |= set() if text_encoder else {TEXT_ENCODER}
     info = replace(
         source,

@@ -4,7 +4,8 @@ Layout::
 
     model.json                    what it is: network, input, schema, prompts, provenance, metrics
     network.safetensors           the segmentation network
-    vision_language.safetensors   vision encoder, projections and attention (prompt maps)
+    vision_language.safetensors   vision encoder, projections and class map (prompt maps)
+    class_map.json                how these become an activation (absent in older models: CPS4's)
     text_vectors.safetensors      `vectors` [K, D], the K class prompts as seen by the text encoder
     text_encoder/                 text encoder and tokenizer, needed for new prompts only
     calibration.json              what confidences are worth, by cps4 calibrate, where it was run
@@ -37,6 +38,8 @@ if TYPE_CHECKING:
     from CPS4Core.networks.resunet import ResUNet
 
 
+MAP_FILES = ("vision_language.safetensors", "text_vectors.safetensors", "class_map.json")
+"""What prompt maps are made from, beside the description."""
 new_model_folder = new_folder
 """Model folders are complete or absent."""
 

@@ -8,10 +8,12 @@ import pytest
 from tiny_study import TINY_OPTIONS, tiny_config, write_tiny_study
 
 from CPS4Core.cli.main import main
+from CPS4Core.config import load_config
 from CPS4Core.errors import CPS4Error
 from CPS4Core.methods.method import method_class, methods
 from CPS4Core.methods.rows import row, rows, trainable_row
 from CPS4Core.model_folder import read_model
+from CPS4Core.pretrain.objective import objective_class, objectives
 
 
 def test_every_method_has_a_row_of_its_name():
@@ -39,7 +41,8 @@ def test_the_list_has_a_line_with_source_and_cost_for_each(capsys):
         assert found.about in lines[name]
         if found.method:
             cls = method_class(found.method)
-            assert (found.source or cls.source) in lines[name]
+            of = objective_class(found.objective) if found.objective else cls
+            assert (found.source or of.source) in lines[name]
             numbers = [str(n) for n in (cls.cost.updates, cls.cost.forwards, cls.cost.backwards)]
             after = lines[name].split(found.about)[1].split()
             assert after[:3] == numbers
@@ -52,6 +55,48 @@ def test_one_method_in_full(capsys):
         assert part in out
     assert main(["methods", "nnunet"]) == 0
     assert "cps4 nnunet" in capsys.readouterr().out
+
+
+def test_rows_with_prompts_show_both_stages(capsys):
+    assert main(["methods", "mgca"]) == 0
+    out = capsys.readouterr().out
+    for part in (
+        "Wang et al., NeurIPS 2022",
+        "ITA",
+        "stage1.options.NAME",
+        "prototypes: 64",
+        "y_enh",
+    ):
+        assert part in out
+
+
+def test_every_objective_has_a_row_that_differs_from_cps4_in_it_alone():
+    assert set(objectives()) <= set(rows())
+    for name in objectives():
+        assert (row(name).objective or "cps4", row(name).method) == (name, "cps4")
+        assert not row(name).set
+        config = load_config("paper", row(name).overrides)
+        objective_class(name).read_options(config.stage1)
+        assert config.stage1.objective == name
+        assert config.model_copy(update={"stage1": load_config("paper").stage1}) == load_config(
+            "paper"
+        )
+
+
+def test_the_best_row_is_the_best_preset_and_switches_it_on_elsewhere():
+    overrides = row("cps4-best").overrides
+    assert load_config("best", overrides) == load_config("best")
+    best, elsewhere = load_config("best"), load_config("paper", overrides)
+    assert elsewhere.phantoms == best.phantoms and elsewhere.inference == best.inference
+    sizes = {"epochs", "iterations_per_epoch", "labelled_batch", "unlabelled_batch"}
+    schedule = {"learning_rate", "milestones", "validate_every", "confidence"}
+    ours, theirs = (c.stage2.model_dump(exclude=sizes | schedule) for c in (elsewhere, best))
+    assert ours == theirs
+
+
+def test_text_masks_are_an_option_of_their_row():
+    config = load_config("cpu", row("amvlm-text-mask").overrides)
+    assert objective_class("amvlm").read_options(config.stage1).text_mask
 
 
 def test_for_other_programs(capsys):

@@ -45,6 +45,7 @@ def describe(row: Row) -> dict[str, Any]:
     from dataclasses import asdict
 
     from CPS4Core.methods.method import method_class
+    from CPS4Core.pretrain.objective import objective_class
 
     found: dict[str, Any] = {
         "name": row.name,
@@ -58,10 +59,19 @@ def describe(row: Row) -> dict[str, Any]:
         "cost": None,
         "formula": None,
         "options": {},
+        "stage1_cost": None,
+        "stage1_formula": None,
+        "stage1_options": {},
     }
+    if row.objective:
+        objective = objective_class(row.objective)
+        found["source"] = row.source or objective.source
+        found["stage1_cost"] = asdict(objective.cost)
+        found["stage1_formula"] = inspect.getdoc(objective)
+        found["stage1_options"] = objective.Options().model_dump()
     if row.method:
         cls = method_class(row.method)
-        found["source"] = row.source or cls.source
+        found["source"] = found["source"] or cls.source
         found["cost"] = asdict(cls.cost)
         found["formula"] = inspect.getdoc(cls)
         found["options"] = cls.Options().model_dump()
@@ -97,16 +107,20 @@ def as_text(one: dict[str, Any]) -> Iterator[str]:
             yield f"{key}: {one[key]}"
     if one["set"]:
         yield f"fixed: {', '.join(one['set'])}"
-    if one["cost"]:
-        from CPS4Core.methods.method import Cost
+    for key, stage in (("stage1_cost", "stage 1"), ("cost", "stage 2")):
+        if one[key]:
+            from CPS4Core.methods.method import Cost
 
-        yield f"a step: {Cost(**one['cost'])}"
+            yield f"a step of {stage}: {Cost(**one[key])}"
     yield f"command: {one['command']}"
-    if one["formula"]:
-        yield ""
-        yield one["formula"]
-    if one["options"]:
-        yield ""
-        yield "options (--set stage2.options.NAME=VALUE):"
-        for name, value in one["options"].items():
-            yield f"  {name}: {value:.4g}" if isinstance(value, float) else f"  {name}: {value}"
+    for stage, prefix in (("stage1", "stage1_"), ("stage2", "")):
+        formula, options = one[f"{prefix}formula"], one[f"{prefix}options"]
+        if formula:
+            yield ""
+            yield f"{stage}: {formula}"
+        if options:
+            yield ""
+            yield f"options (--set {stage}.options.NAME=VALUE):"
+            for name, value in options.items():
+                shown = f"{value:.4g}" if isinstance(value, float) else value
+                yield f"  {name}: {shown}"

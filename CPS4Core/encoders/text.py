@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from CPS4Core.config import TextConfig
+from CPS4Core.encoders.text_tokens import TextTokens
 from CPS4Core.encoders.torchvision_import import import_transformers
 from CPS4Core.errors import CPS4Error
 
@@ -28,19 +29,32 @@ class TextEncoder(nn.Module):
 
     def forward(self, prompts: Sequence[str], class_names: Sequence[str]) -> Tensor:
         """K prompts -> [K, width]. `class_names` says which words of each prompt name the class."""
+        return self.read(prompts, class_names).pooled(self.prompt_token)
+
+    def read(self, texts: Sequence[str], class_names: Sequence[str]) -> TextTokens:
+        """T texts, and the part of each that names what it is about -> their tokens.
+
+        A text longer than the encoder's positions is cut.
+        """
         device = next(self.model.parameters()).device
         encoded = self.tokenizer(
-            list(prompts), padding=True, return_tensors="pt", return_offsets_mapping=True
+            list(texts),
+            padding=True,
+            truncation=True,
+            max_length=self.model.config.max_position_embeddings,  # type: ignore[union-attr]
+            return_tensors="pt",
+            return_offsets_mapping=True,
         )
         offsets = encoded.pop("offset_mapping")
-        hidden = self.model(**encoded.to(device)).last_hidden_state
-        if self.prompt_token == "cls":
-            return hidden[:, 0]
-        return torch.stack(
-            [
-                hidden[k, _pieces_of(name, prompt, offsets[k]).to(device)].mean(dim=0)
-                for k, (prompt, name) in enumerate(zip(prompts, class_names, strict=True))
-            ]
+        words = [[-1 if w is None else w for w in encoded.word_ids(k)] for k in range(len(texts))]
+        pairs = enumerate(zip(texts, class_names, strict=True))
+        named = torch.stack([_pieces_of(name, text, offsets[k]) for k, (text, name) in pairs])
+        encoded = encoded.to(device)
+        return TextTokens(
+            self.model(**encoded, output_hidden_states=True).hidden_states,
+            encoded["attention_mask"].bool(),
+            named.to(device),
+            torch.tensor(words, device=device),
         )
 
     def save(self, folder: Path) -> None:

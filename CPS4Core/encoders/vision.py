@@ -63,6 +63,11 @@ class ConvStemViT(nn.Module):
         tokens = tokens.flatten(2).transpose(1, 2) + self.positions
         return self.norm(self.blocks(tokens)).reshape(batch, rows, cols, width)
 
+    def tokens(self, image: Tensor) -> tuple[Tensor, Tensor]:
+        """[B, 1, h, w] -> a summary of the image, the mean patch [B, width], and the patches."""
+        patches = self(image)
+        return patches.mean(dim=(1, 2)), patches
+
 
 def _sine_positions(grid: tuple[int, int], width: int) -> Tensor:
     quarter = width // 4
@@ -120,8 +125,14 @@ class TimmViT(nn.Module):
 
     def forward(self, image: Tensor) -> Tensor:
         """[B, 1, h, w] -> patch tokens [B, h/patch, w/patch, width]."""
-        tokens = self.model.forward_features(image)[:, self.model.num_prefix_tokens :]
-        return tokens.reshape(image.shape[0], *self.grid, -1)
+        return self.tokens(image)[1]
+
+    def tokens(self, image: Tensor) -> tuple[Tensor, Tensor]:
+        """[B, 1, h, w] -> [CLS] (or the mean patch where there is none) [B, width], the patches."""
+        tokens = self.model.forward_features(image)
+        prefix = self.model.num_prefix_tokens
+        patches = tokens[:, prefix:].reshape(image.shape[0], *self.grid, -1)
+        return tokens[:, 0] if prefix else patches.mean(dim=(1, 2)), patches
 
 
 def _name_and_file(name: str) -> tuple[str, str | None]:

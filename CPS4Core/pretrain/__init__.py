@@ -1,1 +1,1 @@
-"""Stage 1: class-consistent vision-language pretraining."""
+"""Stage 1: objectives of vision-language pretraining, one file each, behind one interface."""

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from CPS4Core.encoders.prompt_attention import PromptAttention
+from CPS4Core.encoders.class_map import ClassMap, read_form
+from CPS4Core.encoders.class_maps import make_class_map
 from CPS4Core.errors import CPS4Error
 from CPS4Core.model_folder import ModelInfo, load_weights
 
@@ -16,8 +17,8 @@ if TYPE_CHECKING:
     from CPS4Core.encoders.text import TextEncoder
 
 
-def load_prompt_attention(info: ModelInfo) -> PromptAttention:
-    """Vision encoder and attention, eval mode, CPU; raises CPS4Error if the model has none."""
+def load_prompt_attention(info: ModelInfo) -> ClassMap:
+    """Vision encoder and class map, eval mode, CPU; raises CPS4Error if the model has none."""
     path = info.folder / "vision_language.safetensors"
     if not path.is_file():
         raise CPS4Error(
@@ -26,7 +27,8 @@ def load_prompt_attention(info: ModelInfo) -> PromptAttention:
             cure="Use a model trained with the method cps4",
         )
     weights = load_weights(path)
-    attention = PromptAttention(
+    attention = make_class_map(
+        read_form(info.folder),
         info.config.vision_language,
         info.config.input.size,
         text_width=weights["project_prompts.weight"].shape[1],
@@ -66,6 +68,6 @@ def load_text_encoder(info: ModelInfo) -> TextEncoder:
 
 
 @torch.inference_mode()
-def new_vectors(encoder: TextEncoder, attention: PromptAttention, prompts: Sequence[str]) -> Tensor:
+def new_vectors(encoder: TextEncoder, attention: ClassMap, prompts: Sequence[str]) -> Tensor:
     """Vectors [P, D] of prompts in one's own words."""
-    return attention.prompt_vectors(encoder(prompts, prompts))
+    return attention.encode_prompts(encoder, list(prompts), list(prompts))

@@ -103,6 +103,7 @@ class PromptMapper:
         self.info = info
         self.device = torch.device(device)
         self.attention = load_prompt_attention(info).to(self.device)
+        self._classes = trained_vectors(info).to(self.device)
         self._text_encoder: TextEncoder | None = None
         self.ask(prompts)
 
@@ -111,7 +112,7 @@ class PromptMapper:
         self.own_prompts = not prompts
         if not prompts:
             self.names = self.info.schema.class_names
-            self.vectors = trained_vectors(self.info).to(self.device)
+            self.vectors = self._classes
             self.trained: Tensor | None = trained_classes(self.info).to(self.device)
             return
         if self._text_encoder is None:
@@ -151,11 +152,12 @@ class PromptMapper:
         options = self.info.config.maps
         kept, thresholds, binary, integrated = [], [], [], []
         for patches in slices:
-            soft, cosines = self.attention.attend(patches, self.vectors)
             if self.own_prompts:
+                soft, cosines = self.attention.attend(patches, self.vectors)
                 found = prompt_maps(soft, cosines, grid.size, options, self.trained)
                 first = 0
             else:
+                soft, cosines = self.attention.attend_apart(patches, self.vectors, self._classes)
                 # New prompts have no background among them: a blank first class stands for it.
                 blank, nothing = torch.zeros_like(soft[:, :1]), torch.full_like(cosines[:, :1], -1)
                 found = prompt_maps(

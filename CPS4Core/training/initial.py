@@ -13,11 +13,12 @@ from typing import Any
 import torch
 
 from CPS4Core.config import Config
+from CPS4Core.encoders.class_map import read_form
 from CPS4Core.errors import CPS4Error
 from CPS4Core.inference.fingerprint import input_fingerprint
 from CPS4Core.model_folder import ModelInfo, load_weights
 from CPS4Core.networks.resunet import ResUNet
-from CPS4Core.pretrain.pretraining import PromptPretraining
+from CPS4Core.pretrain.objective import Objective
 from CPS4Core.progress import Progress
 from CPS4Core.schema import LabelSchema
 from CPS4Core.study.folder import Study, case_fingerprint
@@ -121,9 +122,7 @@ def start_network(
         )
 
 
-def start_pretraining(
-    module: PromptPretraining, config: Config, info: ModelInfo, report: Progress
-) -> None:
+def start_pretraining(module: Objective, config: Config, info: ModelInfo, report: Progress) -> None:
     """Give stage 1 the encoders of a model that has them in the same architecture.
 
     A model without its text encoder, or with another vocabulary, leaves the text encoder new.
@@ -135,6 +134,8 @@ def start_pretraining(
         return
     theirs, ours = (_architecture(c) for c in (info.config, config))
     different = [name for name, value in ours.items() if theirs[name] != value]
+    if read_form(info.folder) != module.class_map.form:
+        different.append("class map")
     if different:
         raise CPS4Error(
             f"The initial model's prompts have another {', '.join(different)}",
@@ -142,7 +143,7 @@ def start_pretraining(
             cure="Train with that configuration, or start from another model",
         )
     try:
-        module.attention.load_state_dict(load_weights(path))
+        module.class_map.load_state_dict(load_weights(path))
     except RuntimeError as error:
         raise CPS4Error("The initial model's encoders do not fit", path=path) from error
     report.message(f"The prompts' encoders start from the model {info.name}")
@@ -153,7 +154,7 @@ def start_pretraining(
         )
 
 
-def _start_text(module: PromptPretraining, info: ModelInfo) -> bool:
+def _start_text(module: Objective, info: ModelInfo) -> bool:
     path = info.folder / TEXT / "model.safetensors"
     if not path.is_file():
         return False

@@ -16,7 +16,7 @@ from CPS4Core.inference.models import open_model
 from CPS4Core.methods.method import method_class
 from CPS4Core.model_folder import ModelInfo, read_model
 from CPS4Core.networks.resunet import ResUNet
-from CPS4Core.pretrain.pretraining import PromptPretraining
+from CPS4Core.pretrain.objective import Objective, objective_class
 from CPS4Core.progress import Progress
 from CPS4Core.schema import LabelSchema
 from CPS4Core.slices.cache import CachedCase, cache_cases, default_cache_folder
@@ -112,6 +112,7 @@ class Run:
     def _begin(self) -> Selection:
         """Choose the cases; refuse a folder that holds a run of another configuration or data."""
         method_class(self.config.stage2.method).read_options(self.config.stage2)
+        objective_class(self.config.stage1.objective).read_options(self.config.stage1)
         selection = self.study.select(self.labelled, self.order, self.seed)
         initial = self._initial()
         if initial is not None:
@@ -173,6 +174,13 @@ class Run:
                 path=folder,
                 cure="Pretrain again with this configuration, or train with that one",
             )
+        if info.config.stage1.objective != here.stage1.objective:
+            raise CPS4Error(
+                f"The pretrained prompts were trained by {info.config.stage1.objective}, this "
+                f"configuration names {here.stage1.objective}",
+                path=folder,
+                cure=f"Set stage1.objective={info.config.stage1.objective}",
+            )
         seen = {case["id"] for case in info.provenance.get("labelled", [])}
         held_out = sorted(seen & {*selection.val, *selection.test})
         if held_out:
@@ -192,7 +200,7 @@ class Run:
     def _initial(self) -> ModelInfo | None:
         return None if self.initial is None else open_model(self.initial)
 
-    def _start1(self, progress: Progress) -> Callable[[PromptPretraining], None] | None:
+    def _start1(self, progress: Progress) -> Callable[[Objective], None] | None:
         info = self._initial()
         if info is None:
             return None

@@ -10,10 +10,10 @@ import torch
 
 from CPS4Core.config import Config
 from CPS4Core.device import Precision
-from CPS4Core.encoders.prompt_attention import PromptAttention
+from CPS4Core.encoders.class_maps import make_class_map
 from CPS4Core.encoders.text import make_text_encoder
 from CPS4Core.model_folder import ModelInfo, new_model_folder, save_tensors, write_description
-from CPS4Core.pretrain.pretraining import PromptPretraining
+from CPS4Core.pretrain.objective import Objective, objective_class
 from CPS4Core.progress import Progress
 from CPS4Core.prompt_maps.integration import prompt_maps
 from CPS4Core.schema import LabelSchema
@@ -35,7 +35,7 @@ def run_stage1(
     provenance: dict[str, Any],
     progress: Progress,
     phantoms: Sequence[CachedCase] = (),
-    start: Callable[[PromptPretraining], None] | None = None,
+    start: Callable[[Objective], None] | None = None,
 ) -> ModelInfo:
     """Train both encoders on labelled slices and phantoms; writes `folder/model` and returns it.
 
@@ -45,6 +45,7 @@ def run_stage1(
     module = make_pretraining(config, schema).to(precision.device)
     if start is not None and not is_begun(folder):
         start(module)
+        module.started()
     options = config.stage1
     optimiser = torch.optim.Adam(module.trained(), lr=options.learning_rate)
     phantom_slices = PhantomSlices(phantoms, config.phantoms, labelled, schema)
@@ -64,7 +65,7 @@ def run_stage1(
         vectors, may_appear = module.vectors(), trained.to(precision.device)
 
         def label(images: torch.Tensor) -> torch.Tensor:
-            soft, cosines = module.attention(images, vectors)
+            soft, cosines = module.class_map(images, vectors)
             return prompt_maps(soft, cosines, config.input.size, config.maps, may_appear).integrated
 
         hidden = phantom_slices.hidden[0]
@@ -81,6 +82,7 @@ def run_stage1(
         "stage 1 (prompts)",
         progress,
     )
+    progress.message(f"{module.name}: {module.cost} a step")
     best = loop.run()
     module.load_state_dict(best["tensors"])
     info = ModelInfo(
@@ -90,18 +92,25 @@ def run_stage1(
         method="pretrained-prompts",
         encoder_weights=encoder_weights(config, provenance),
         provenance=provenance,
-        metrics={"stage1": {"epoch": best["epoch"], "validation": best["validation"]}},
+        metrics={
+            "stage1": {
+                "objective": module.name,
+                "epoch": best["epoch"],
+                "validation": best["validation"],
+            }
+        },
     )
     _save(module.eval(), info, trained)
     return info
 
 
-def make_pretraining(config: Config, schema: LabelSchema) -> PromptPretraining:
-    """New encoders: pretrained or random as the configuration says."""
-    options = config.vision_language
+def make_pretraining(config: Config, schema: LabelSchema) -> Objective:
+    """The objective on new encoders: pretrained or random as the configuration says."""
+    options, cls = config.vision_language, objective_class(config.stage1.objective)
     text = make_text_encoder(options.text, schema.prompts, options.prompt_token)
-    attention = PromptAttention(options, config.input.size, text.width)
-    return PromptPretraining(attention, text, schema, config.stage1)
+    form = cls.form(config)
+    class_map = make_class_map(form, options, config.input.size, text.width)
+    return cls(class_map, text, schema, config.stage1)
 
 
 def encoder_weights(config: Config, provenance: dict[str, Any]) -> str:
@@ -128,9 +137,10 @@ def _schedule(config: Config, optimiser: torch.optim.Optimizer) -> Any:
     )
 
 
-def _save(module: PromptPretraining, info: ModelInfo, trained: torch.Tensor) -> None:
+def _save(module: Objective, info: ModelInfo, trained: torch.Tensor) -> None:
     with new_model_folder(info.folder) as folder, torch.inference_mode():
-        save_tensors(dict(module.attention.state_dict()), folder / "vision_language.safetensors")
+        save_tensors(dict(module.class_map.state_dict()), folder / "vision_language.safetensors")
+        module.class_map.form.write(folder)
         vectors = {"vectors": module.vectors(), "trained": trained.to(torch.uint8)}
         save_tensors(vectors, folder / "text_vectors.safetensors")
         module.text.save(folder / "text_encoder")

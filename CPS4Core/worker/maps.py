@@ -16,7 +16,7 @@ from CPS4Core.errors import CPS4Error
 from CPS4Core.files import make_folder
 from CPS4Core.inference.fingerprint import input_fingerprint
 from CPS4Core.inference.models import open_model
-from CPS4Core.model_folder import ModelInfo
+from CPS4Core.model_folder import MAP_FILES, ModelInfo
 from CPS4Core.progress import Progress
 from CPS4Core.prompt_maps.volume import PromptMapper, VolumeMaps
 from CPS4Core.volumes.reading import case_id_of, read_volume
@@ -108,7 +108,7 @@ def _load(info: ModelInfo, device: str, progress: Progress) -> PromptMapper:
 
 def _files_of(info: ModelInfo) -> tuple[object, ...]:
     """Changes with the part of the model that makes the maps."""
-    names = ("model.json", "vision_language.safetensors", "text_vectors.safetensors")
+    names = ("model.json", *MAP_FILES)
     stats = [(info.folder / name).stat() for name in names if (info.folder / name).is_file()]
     return (str(info.folder.resolve()), *((s.st_size, s.st_mtime_ns) for s in stats))
 

@@ -1,47 +1,35 @@
-"""Stage 1 as something the training loop can train: prompts, attention, both losses."""
+"""CPS4, stage 1: class prompts learn to attend to the regions of their classes."""
 
 from __future__ import annotations
 
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
-from CPS4Core.config import Stage1Config
 from CPS4Core.encoders.prompt_attention import PromptAttention
-from CPS4Core.encoders.text import TextEncoder
 from CPS4Core.methods.method import Batch
 from CPS4Core.pretrain.losses import (
     background_or_hidden,
     pixel_attention_loss,
     token_attention_loss,
 )
+from CPS4Core.pretrain.objective import Objective, register
 from CPS4Core.pretrain.targets import make_targets
-from CPS4Core.schema import LabelSchema
 
 
-class PromptPretraining(nn.Module):
-    """`L = token_weight L_token + pixel_weight L_pixel` on labelled slices, with all K prompts."""
+@register("cps4", "CPS4, 2026; losses after TokenCompose, CVPR 2024")
+class CPS4(Objective):
+    """`L = token_weight L_token + pixel_weight L_pixel`, formulas (1) and (2), all K prompts.
 
-    def __init__(
-        self,
-        attention: PromptAttention,
-        text: TextEncoder,
-        schema: LabelSchema,
-        options: Stage1Config,
-    ):
-        super().__init__()
-        self.attention, self.text = attention, text
-        self.schema, self.options = schema, options
+    Class map: `A = sigmoid(w cos(v, t) + b)` or the softmax over the prompts, as
+    `vision_language.activation` says. Its options are fields of `stage1`; it has no own ones.
+    """
 
-    def vectors(self) -> Tensor:
-        """The K class prompts as unit vectors [K, D]."""
-        names = [self.schema.background, *(s.full_name for s in self.schema.structures)]
-        return self.attention.prompt_vectors(self.text(self.schema.prompts, names))
+    class_map: PromptAttention
 
     def losses(self, batch: Batch) -> dict[str, Tensor]:
-        """The named losses of the labelled slices."""
-        cosines = self.attention.cosines(batch.images, self.vectors())
+        cosines = self.class_map.cosines(batch.images, self.vectors())
         size = (batch.labels.shape[1], batch.labels.shape[2])
-        log_a, log_not_a = self.attention.log_attention(cosines)
+        log_a, log_not_a = self.class_map.log_attention(cosines)
         hidden = None
         if batch.hidden is not None:  # the attention's grid is coarse: by image is near enough
             hidden = batch.hidden.flatten(2).any(dim=2)
@@ -68,10 +56,3 @@ class PromptPretraining(nn.Module):
                 hidden,
             )
         return found
-
-    def after_step(self, step: int) -> None:
-        """Nothing to do between steps."""
-
-    def trained(self) -> list[nn.Parameter]:
-        """Both encoders and both projections."""
-        return [p for p in self.parameters() if p.requires_grad]

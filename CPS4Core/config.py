@@ -182,11 +182,18 @@ class Stage2Config(_Options):
     """A structure whose decoded level is less sure than this does not teach its level."""
     unsure_levels: Literal["shape", "ignore"]
     """Such a structure teaches its shape alone (vertebra, disc, background), or nothing."""
+    options: dict[str, Any] = {}
+    """The method's own options by name; the method checks them (CPS4Core/methods)."""
+
+    @property
+    def total_steps(self) -> int:
+        """Steps of the whole training, one batch each."""
+        return self.epochs * self.iterations_per_epoch
 
     @property
     def warmup_steps(self) -> int:
         """Updates before the unlabelled slices teach."""
-        return round(self.warmup * self.epochs * self.iterations_per_epoch)
+        return round(self.warmup * self.total_steps)
 
 
 class PhantomsConfig(_Options):
@@ -290,10 +297,12 @@ def config_text(config: Config) -> str:
 def _override(content: Any, override: str) -> None:
     key, separator, value = override.partition("=")
     *parents, last = key.strip().split(".")
+    content.get("stage2", {}).setdefault("options", {})
     target = content
     for part in parents:
         target = target.get(part) if isinstance(target, dict) else None
-    if not separator or not isinstance(target, dict) or last not in target:
+    free = parents == ["stage2", "options"]  # their names are known to the method alone
+    if not separator or not isinstance(target, dict) or (last not in target and not free):
         raise CPS4Error(
             f"Cannot set '{override}'", cure="Write option=value with an option of the preset files"
         )

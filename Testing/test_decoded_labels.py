@@ -142,7 +142,7 @@ def test_decoded_only_when_it_is_time_and_kept_over_a_restart(tmp_path):
     assert len(new_calls) == 1
 
 
-@pytest.mark.parametrize("method", [name for name, m in methods().items() if m.has_teacher])
+@pytest.mark.parametrize("method", [name for name, m in methods().items() if m.uses_decoded])
 def test_a_resumed_run_with_decoded_labels_equals_the_unbroken_one(tmp_path, method):
     class StopAfter(Progress):
         def emit(self, event):

@@ -23,7 +23,7 @@ class CPS4(MeanTeacher):
     def all_losses(self, batch: Batch) -> dict[str, Tensor]:
         assert batch.text is not None and batch.text_soft is not None
         labelled, unlabelled = self.student(batch)
-        losses = {"supervised": cross_entropy(labelled, batch.labels, batch.hidden)}
+        losses = {"supervised": self.supervised(labelled, batch)}
         # A term without weight is not declared, for it would teach nothing.
         if self.options.text_weight:
             losses["text"] = self.options.text_weight * cross_entropy(unlabelled, batch.text)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -12,6 +12,8 @@ from torch.nn import functional as F
 
 from CPS4Core.config import Stage2Config
 from CPS4Core.errors import CPS4Error
+from CPS4Core.methods.options import MethodOptions, read_options
+from CPS4Core.methods.ramp import ramp
 from CPS4Core.networks.resunet import ResUNet
 from CPS4Core.schema import IGNORE_INDEX, LabelSchema
 
@@ -38,39 +40,85 @@ class Batch:
     hidden: Tensor | None = None
 
 
+@dataclass(frozen=True)
+class Cost:
+    """What one step costs once the unlabelled slices teach.
+
+    `updates` of the optimiser, `forwards` passes of a batch through an encoder (of student or
+    teacher) and `backwards` passes back.
+    """
+
+    updates: int = 1
+    forwards: int = 1
+    backwards: int = 1
+
+    def __str__(self) -> str:
+        counts = {"update": self.updates, "forward": self.forwards, "backward": self.backwards}
+        return ", ".join(f"{n} {name}{'s' * (n != 1)}" for name, n in counts.items())
+
+
 class Method(nn.Module):
-    """Base of all methods. Its `state_dict` is everything that a resumed run needs."""
+    """Base of all methods. Its `state_dict` is everything that a resumed run needs.
+
+    `options` are stage 2's, the same for every method; `own` are the method's own, of its class
+    `Options`.
+    """
 
     name: ClassVar[str]
     source: ClassVar[str]
     needs_unlabelled: ClassVar[bool] = True
     needs_prompt_maps: ClassVar[bool] = False
-    has_teacher: ClassVar[bool] = False
-    """Whether `teacher_logits` labels unlabelled volumes, so that their levels can be decoded."""
+    uses_decoded: ClassVar[bool] = False
+    """Whether decoded pseudo-labels of whole volumes teach, which `teacher_logits` then gives."""
+    cost: ClassVar[Cost] = Cost()
+    Options: ClassVar[type[MethodOptions]] = MethodOptions
+    own: Any
 
     def __init__(self, network: ResUNet, schema: LabelSchema, options: Stage2Config):
         super().__init__()
         self.network, self.schema, self.options = network, schema, options
+        self.own = self.read_options(options)
         self.register_buffer("steps_done", torch.zeros((), dtype=torch.long))
 
     steps_done: Tensor
 
+    @classmethod
+    def read_options(cls, options: Stage2Config) -> MethodOptions:
+        """The method's own options; raises CPS4Error naming the one that is wrong."""
+        return read_options(cls.Options, options.options, cls.name)
+
+    def updates(self, batch: Batch) -> Iterator[dict[str, Tensor]]:
+        """The losses of each optimiser update of a step. What comes after a `yield` sees the
+        updated network."""
+        yield self.losses(batch)
+
     def losses(self, batch: Batch) -> dict[str, Tensor]:
         """Named, weighted losses; their sum is minimised. Supervised alone while warming up."""
-        if int(self.steps_done) < self.options.warmup_steps:
-            return self.supervised_losses(batch)
-        return self.all_losses(batch)
+        return self.supervised_losses(batch) if self.warming_up else self.all_losses(batch)
+
+    @property
+    def warming_up(self) -> bool:
+        """Whether the unlabelled slices do not teach yet."""
+        return int(self.steps_done) < self.options.warmup_steps
+
+    def ramp(self, share: float = 1.0) -> float:
+        """How far a weight has grown that is full after this share of the training."""
+        return ramp(int(self.steps_done), share * self.options.total_steps)
 
     def supervised_losses(self, batch: Batch) -> dict[str, Tensor]:
-        """`CE(f(x_l), y)`, formula (5)."""
-        return {"supervised": cross_entropy(self.network(batch.images), batch.labels, batch.hidden)}
+        """What the labelled slices alone teach."""
+        return {"supervised": self.supervised(self.network(batch.images), batch)}
+
+    def supervised(self, logits: Tensor, batch: Batch) -> Tensor:
+        """The loss of the labelled slices' logits [L, K, h, w]: `CE(f(x_l), y)`, formula (5)."""
+        return cross_entropy(logits, batch.labels, batch.hidden)
 
     def all_losses(self, batch: Batch) -> dict[str, Tensor]:
         """What the method adds to it; each method's own."""
         raise NotImplementedError
 
     def teacher_logits(self, images: Tensor) -> Tensor:
-        """Images [B, 1, h, w] -> the teacher's logits [B, K, h, w]; methods with a teacher."""
+        """Images [B, 1, h, w] -> the teacher's logits [B, K, h, w]; with `uses_decoded`."""
         raise NotImplementedError
 
     def after_step(self, step: int) -> None:

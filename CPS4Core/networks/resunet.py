@@ -7,33 +7,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from CPS4Core.networks.blocks import ResidualBlock, climb, make_way_up
 from CPS4Core.networks.normalisation import make_normalisation
-
-
-class ConvBatchNorm(nn.Sequential):
-    """3 x 3 convolution without bias, then batch normalisation, then ReLU unless told otherwise."""
-
-    def __init__(self, inputs: int, outputs: int, activate: bool = True):
-        layers: list[nn.Module] = [
-            nn.Conv2d(inputs, outputs, 3, padding=1, bias=False),
-            nn.BatchNorm2d(outputs),
-        ]
-        super().__init__(*layers, *([nn.ReLU(inplace=True)] if activate else []))
-
-
-class ResidualBlock(nn.Module):
-    """`r = CBR(x); out = ReLU(r + CB(CBR(r)))`."""
-
-    def __init__(self, inputs: int, outputs: int):
-        super().__init__()
-        self.enter = ConvBatchNorm(inputs, outputs)
-        self.residual = nn.Sequential(
-            ConvBatchNorm(outputs, outputs), ConvBatchNorm(outputs, outputs, activate=False)
-        )
-
-    def forward(self, x: Tensor) -> Tensor:
-        r = self.enter(x)
-        return torch.relu(r + self.residual(r))
 
 
 class ResUNet(nn.Module):
@@ -51,32 +26,30 @@ class ResUNet(nn.Module):
         self, class_count: int, widths: Sequence[int], normalise: str = "zscore", rows: int = 256
     ):
         super().__init__()
+        self.class_count, self.widths = class_count, tuple(widths)
         self.divisor = 2 ** (len(widths) - 1)
         self.normalise = make_normalisation(normalise, rows)
         self.down = nn.ModuleList(
             ResidualBlock(i, o) for i, o in zip((1, *widths[:-1]), widths, strict=True)
         )
         self.pool = nn.MaxPool2d(2)
-        pairs = list(zip(reversed(widths[1:]), reversed(widths[:-1]), strict=True))
-        self.raise_ = nn.ModuleList(
-            nn.ConvTranspose2d(i, o, 3, stride=2, padding=1, output_padding=1) for i, o in pairs
-        )
-        self.up = nn.ModuleList(ResidualBlock(o, o) for _, o in pairs)
+        self.raise_, self.up = make_way_up(widths)
         self.head = nn.Conv2d(widths[0], class_count, 1)
 
-    def features(self, image: Tensor) -> Tensor:
-        """Features before the head: [B, 1, H, W] in 0..1 -> [B, widths[0], H, W]."""
+    def encode(self, image: Tensor) -> list[Tensor]:
+        """[B, 1, H, W] in 0..1 -> features of each level, [B, widths[i], H/2^i, W/2^i]."""
         with torch.autocast(image.device.type, enabled=False):
             x = self.normalise(image.float())
-        skips: list[Tensor] = []
-        for level, block in enumerate(self.down):
-            x = block(x if level == 0 else self.pool(x))
-            skips.append(x)
-        skips.pop()
-        for raise_, block in zip(self.raise_, self.up, strict=True):
-            x = block(raise_(x) + skips.pop())
-        return x
+        levels: list[Tensor] = []
+        for block in self.down:
+            x = block(self.pool(x) if levels else x)
+            levels.append(x)
+        return levels
+
+    def decode(self, levels: Sequence[Tensor]) -> Tensor:
+        """What `encode` gives -> features before the head: [B, widths[0], H, W]."""
+        return climb(levels, self.raise_, self.up)
 
     def forward(self, image: Tensor) -> Tensor:
         """[B, 1, H, W] in 0..1, H and W multiples of `divisor` -> logits [B, K, H, W], always."""
-        return self.head(self.features(image))
+        return self.head(self.decode(self.encode(image)))

@@ -55,7 +55,8 @@ class TrainingLoop:
 
     `validate` returns named numbers, among them `mdice`, by which the best state is chosen, or an
     empty dict where there is nothing to validate on (then the last state is the best).
-    `best_state` gives the tensors that are worth keeping of the best epoch.
+    `best_state` gives the tensors that are worth keeping of the best epoch. `updates` gives the
+    losses of each optimiser update that a batch asks for; without it there is one, of `losses`.
     """
 
     def __init__(
@@ -69,7 +70,9 @@ class TrainingLoop:
         folder: Path,
         task: str,
         progress: Progress,
+        updates: Callable[[Any], Iterator[dict[str, Tensor]]] | None = None,
     ):
+        self.updates = updates or self._one_update
         self.module, self.plan, self.epoch_batches = module, plan, epoch_batches
         self.validate, self.best_state, self.precision = validate, best_state, precision
         self.folder, self.task, self.progress = make_folder(folder), task, progress
@@ -122,25 +125,49 @@ class TrainingLoop:
 
     def _train_step(self, batch: Any) -> dict[str, float]:
         trainable: Trainable = self.module  # type: ignore[assignment]
-        with self.precision.autocast():
-            losses = trainable.losses(batch)
-        total = torch.stack([value.float() for value in losses.values()]).sum()
-        values = {"total": total.item()} | {name: value.item() for name, value in losses.items()}
-        for name, value in values.items():
-            if not math.isfinite(value):
-                raise CPS4Error(
-                    f"The loss '{name}' became {value} in epoch {self.epoch + 1} of {self.task}",
-                    path=self.folder,
-                    cure="Lower the learning rate or use --precision fp32; the last finished epoch "
-                    "is kept",
-                )
-        self.plan.optimiser.zero_grad(set_to_none=True)
-        self.scaler.scale(total).backward()
-        self.scaler.step(self.plan.optimiser)
-        self.scaler.update()
+        values = {"total": 0.0}
+        updates = self.updates(batch)
+        while True:
+            with self.precision.autocast():
+                losses = next(updates, None)
+            if losses is None:
+                break
+            total = torch.stack([value.float() for value in losses.values()]).sum()
+            found = {name: value.item() for name, value in losses.items()}
+            for name, value in found.items():
+                self._refuse_divergence(f"loss '{name}'", value)
+            values["total"] += total.item()
+            values |= found
+            self._update(total, ", ".join(losses))
         self.step += 1
         trainable.after_step(self.step)
         return values
+
+    def _one_update(self, batch: Any) -> Iterator[dict[str, Tensor]]:
+        trainable: Trainable = self.module  # type: ignore[assignment]
+        yield trainable.losses(batch)
+
+    def _update(self, total: Tensor, terms: str) -> None:
+        self.plan.optimiser.zero_grad(set_to_none=True)
+        self.scaler.scale(total).backward()
+        if not self.scaler.is_enabled():  # it leaves out such updates itself
+            groups = self.plan.optimiser.param_groups
+            gradients = [p.grad for g in groups for p in g["params"] if p.grad is not None]
+            norm = torch.nn.utils.get_total_norm(gradients)
+            self._refuse_divergence(f"gradient of the loss ({terms})", norm.item())
+        self.scaler.step(self.plan.optimiser)
+        self.scaler.update()
+
+    def _refuse_divergence(self, what: str, value: float) -> None:
+        """Stop before a number that is none reaches the weights."""
+        if not math.isfinite(value):
+            raise CPS4Error(
+                f"The {what} became {value} at step {self.step + 1}, in epoch {self.epoch + 1} of "
+                f"{self.task}",
+                path=self.folder,
+                cure="Lower the learning rate or use --precision fp32; the last finished epoch "
+                "is kept",
+            )
 
     def _validate_if_due(self) -> dict[str, float]:
         due = self.epoch % self.plan.validate_every == 0 or self.epoch == self.plan.epochs

@@ -111,6 +111,7 @@ class Run:
 
     def _begin(self) -> Selection:
         """Choose the cases; refuse a folder that holds a run of another configuration or data."""
+        method_class(self.config.stage2.method).read_options(self.config.stage2)
         selection = self.study.select(self.labelled, self.order, self.seed)
         initial = self._initial()
         if initial is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import torch
 from CPS4Core.config import Config
 from CPS4Core.device import Precision
 from CPS4Core.errors import CPS4Error
-from CPS4Core.methods.method import method_class
+from CPS4Core.methods.method import Method, method_class
 from CPS4Core.model_folder import (
     ModelInfo,
     make_network,
@@ -73,7 +74,7 @@ def run_stage2(
     network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     method = cls(network, schema, options)
     decoded = None
-    if cls.has_teacher and options.pseudo_labels == "decoded":
+    if cls.uses_decoded and options.pseudo_labels == "decoded":
         decoded = DecodedLabels(
             unlabelled,
             maps,
@@ -123,7 +124,9 @@ def run_stage2(
         folder,
         f"stage 2 ({cls.name})",
         progress,
+        method.updates,
     )
+    progress.message(f"{cls.name}: {cls.cost} a step, {options.total_steps} steps")
     best = loop.run()
     info = ModelInfo(
         folder=model_folder,
@@ -134,7 +137,11 @@ def run_stage2(
         provenance=provenance,
         metrics={
             **(pretrained.metrics if pretrained else {}),
-            "stage2": {"epoch": best["epoch"], "validation": best["validation"]},
+            "stage2": {
+                "epoch": best["epoch"],
+                "validation": best["validation"],
+                "cost": cost_of(method),
+            },
         },
     )
     with new_model_folder(info.folder) as target:
@@ -148,6 +155,17 @@ def run_stage2(
         save_tensors(best["tensors"], target / "network.safetensors")
         write_description(target, info)
     return info
+
+
+def cost_of(method: Method) -> dict[str, int]:
+    """What the training cost: steps, updates and passes a step, numbers trained and in use."""
+    used = method.inference_network().parameters()
+    return {
+        "steps": method.options.total_steps,
+        **asdict(method.cost),
+        "trained_parameters": sum(p.numel() for p in method.trained()),
+        "inference_parameters": sum(p.numel() for p in used),
+    }
 
 
 @torch.inference_mode()

@@ -69,4 +69,3 @@ def _chosen(truth: np.ndarray, matrix: Matrix, prompts: Sequence[str] | None) ->
         raise CPS4Error("The slice shows no structure", cure="Name the prompts to be shown")
     places = np.linspace(0, len(here) - 1, min(FEWEST_PROMPTS + 2, len(here))).round().astype(int)
     return [here[p] for p in places]
-

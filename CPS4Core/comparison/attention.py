@@ -41,7 +41,7 @@ def attention_picture(
     rows: list[AttentionRow] = []
     done: dict[str, str] = {}
     image = None
-    for name, row in matrix.rows.items():
+    for name in matrix.rows:
         folder = matrix.stage1_folder(Cell(name, ratio, seed))
         if folder is None or not (folder / "stage1" / "model" / "model.json").is_file():
             continue

@@ -31,6 +31,7 @@ COMMANDS = (
     "demo",
     "info",
     "benchmark",
+    "compare",
 )
 
 EXIT_INTERNAL, EXIT_USER_ERROR, EXIT_CANCELLED = 1, 2, 130

@@ -12,6 +12,7 @@ from pathlib import Path
 from CPS4Core.config import Config, load_config
 from CPS4Core.errors import CPS4Error
 from CPS4Core.files import make_folder, read_json, write_json
+from CPS4Core.methods.method import method_class
 from CPS4Core.rows import Row
 from CPS4Core.study.folder import Study
 from CPS4Core.study.splits import Selection, parse_amount
@@ -79,8 +80,8 @@ class Matrix:
     def check(self) -> None:
         """Raise CPS4Error before anything runs: an unknown ratio or option, too small a study,
         no cases to score, an output folder of another comparison."""
-        for row in self.rows:
-            self.config(row)
+        for name, row in self.rows.items():
+            method_class(row.method).read_options(self.config(name).stage2)
         for labelled in self.labelled:
             parse_amount(labelled)
             for seed in self.seeds:
@@ -91,7 +92,11 @@ class Matrix:
                         path=self.study,
                         cure="Make splits with cps4 study split STUDY --test 20%",
                     )
-                needy = [r for r, row in self.rows.items() if row.needs_unlabelled]
+                needy = [
+                    name
+                    for name, row in self.rows.items()
+                    if method_class(row.method).needs_unlabelled
+                ]
                 if needy and not selection.unlabelled:
                     raise CPS4Error(
                         f"With {labelled} labelled no unlabelled training case is left for "

@@ -9,11 +9,13 @@ from statistics import mean, stdev
 from CPS4Core.comparison.execute import COST, SCORES
 from CPS4Core.comparison.matrix import Cell, Matrix
 from CPS4Core.files import read_json
+from CPS4Core.model_folder import read_model
 
 
 @dataclass(frozen=True)
 class RunScores:
-    """One finished run: `cases` holds its measures by case id and name, `cost` what it cost."""
+    """One finished run: `cases` holds its measures by case id and name, `cost` what it cost
+    (`seconds`, and what the model's description says of its training)."""
 
     cell: Cell
     cases: Mapping[str, Mapping[str, float]]
@@ -44,6 +46,7 @@ def read_scores(matrix: Matrix) -> list[RunScores]:
         content = read_json(folder / SCORES, "scores of a run")
         cases = {case: entry["measures"] for case, entry in content["cases"].items()}
         cost = read_json(folder / COST) if (folder / COST).is_file() else {}
+        cost |= read_model(folder / "model").metrics["stage2"].get("cost", {})
         found.append(RunScores(cell, cases, cost))
     return found
 

@@ -97,25 +97,24 @@ def significance_table(
 
 def cost_table(matrix: Matrix, runs: list[RunScores]) -> ResultTable:
     """What a row costs; seconds as means over its finished runs."""
+    columns = {
+        "trained_parameters": "parameters trained",
+        "inference_parameters": "parameters in use",
+        "steps": "steps",
+        "updates": "updates a step",
+        "forwards": "forward passes a step",
+        "backwards": "backward passes a step",
+    }
     table = ResultTable(
-        "Cost of a training (stage 2) on this machine",
-        ["method", "parameters, millions", "updates", "forward passes a step", "seconds"],
+        "Cost of a training (stage 2) on this machine", ["method", *columns.values(), "seconds"]
     )
     for row in matrix.rows:
-        mine = [r for r in runs if r.cell.row == row]
-        seconds = [r.cost["seconds"] for r in mine if "seconds" in r.cost]
-        if not mine:
-            continue
-        cost = matrix.rows[row].cost(matrix.config(row))
-        table.rows.append(
-            [
-                row,
-                f"{cost.parameters / 1e6:.1f}",
-                str(cost.updates),
-                f"{cost.forwards:g}",
-                f"{sum(seconds) / len(seconds):.0f}" if seconds else "",
-            ]
-        )
+        mine = [r.cost for r in runs if r.cell.row == row]
+        seconds = [cost["seconds"] for cost in mine if "seconds" in cost]
+        if mine:
+            counts = [_count(mine[0].get(name)) for name in columns]
+            shown = f"{sum(seconds) / len(seconds):.0f}" if seconds else ""
+            table.rows.append([row, *counts, shown])
     return table
 
 
@@ -152,6 +151,12 @@ def _percent(runs: list[RunScores], measure: str) -> str:
         return ""
     sd = "" if found.sd is None else f" ± {100 * found.sd:.1f}"
     return f"{100 * found.mean:.1f}{sd}"
+
+
+def _count(value: float | None) -> str:
+    if value is None:
+        return ""
+    return f"{value / 1e6:.1f} M" if value >= 1e5 else f"{value:g}"
 
 
 def _seeds(matrix: Matrix) -> str:

@@ -33,6 +33,7 @@ COMMANDS = (
     "nnunet",
     "info",
     "benchmark",
+    "compare",
     "worker",
 )
 
@@ -138,6 +139,8 @@ def _add_output_options(parser: argparse.ArgumentParser, default: Any) -> None:
 
 
 def _progress(args: argparse.Namespace) -> Progress:
+    if os.environ.get("RANK", "0") != "0":
+        return Progress()  # of several processes by torchrun the first one speaks
     if args.json:
         return JsonLinesProgress()
     return QuietProgress() if args.quiet else ConsoleProgress()

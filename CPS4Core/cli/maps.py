@@ -33,6 +33,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda (default: auto)")
     parser.add_argument("--overwrite", action="store_true", help="make finished cases again")
+    parser.add_argument(
+        "--no-pictures", action="store_true", help="leave out the picture of each case"
+    )
     parser.add_argument("--threads", type=int, help="CPU threads (default: all cores)")
 
 
@@ -49,5 +52,6 @@ def run(args: argparse.Namespace, progress: Progress) -> int:
         device=args.device,
         overwrite=args.overwrite,
         threads=args.threads,
+        pictures=not args.no_pictures,
         progress=progress,
     )

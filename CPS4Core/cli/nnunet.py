@@ -60,8 +60,8 @@ def run(args: argparse.Namespace, progress: Progress) -> int:
 
     study = Study.open(args.study)
     selection = study.select(args.labelled, args.order, args.seed)
-    held = [c for c in (*selection.val, *selection.unlabelled) if study.cases[c].label]
-    cases = tuple(held) if args.cases == "held-out" else selection.test
+    held = args.cases == "held-out"
+    cases = study.held_out(selection) if held else study.tested(selection)
     if not cases:
         raise CPS4Error(
             f"The study has no {args.cases} cases to predict",
@@ -72,7 +72,7 @@ def run(args: argparse.Namespace, progress: Progress) -> int:
         args.output,
         study,
         selection,
-        cases,
+        tuple(case.id for case in cases),
         args.configuration,
         args.trainer,
         _device(args.device),

@@ -14,6 +14,8 @@ cps4 train my_study --output runs/first --preset best --labelled 5%
 cps4 train my_study --output runs/mine --preset best --from starter
 cps4 train my_study --output runs/teacher --method mean-teacher --labelled 5%
 Run the same command again to go on after an interruption.
+On several GPUs (or machines: see torchrun --help):
+torchrun --nproc-per-node 4 -m CPS4Core train my_study --output runs/large --preset paper
 """
 
 
@@ -34,10 +36,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace, progress: Progress) -> int:
     """Train; returns 0."""
     from CPS4Core.methods.rows import trainable_row
+    from CPS4Core.training.processes import leave_processes
 
     overrides = trainable_row(args.method, args.labelled).overrides if args.method else []
     training = make_run(args, overrides, args.pretrained)
     info = training.stage1(progress) if args.stage == "1" else training.stage2(progress)
+    leave_processes()
     for stage, found in info.metrics.items():
         shown = ", ".join(f"{k} {v:.3f}" for k, v in found["validation"].items())
         progress.message(f"{stage}: best epoch {found['epoch']}; validation {shown or 'none'}")

@@ -78,6 +78,7 @@ def make_run(args: argparse.Namespace, overrides: list[str], pretrained: Path | 
     from CPS4Core.config import load_config
     from CPS4Core.device import choose_precision, find_device
     from CPS4Core.study.folder import Study
+    from CPS4Core.training.processes import join_processes
     from CPS4Core.training.run import Run
 
     if args.threads:
@@ -90,7 +91,7 @@ def make_run(args: argparse.Namespace, overrides: list[str], pretrained: Path | 
         labelled=args.labelled,
         order=args.order,
         seed=args.seed,
-        precision=choose_precision(find_device(args.device), args.precision),
+        precision=choose_precision(join_processes(find_device(args.device)), args.precision),
         cache=args.cache,
         pretrained=pretrained,
         initial=args.initial,

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from importlib import resources
+from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -15,10 +17,10 @@ class Row:
     """One row. Reading it needs no torch."""
 
     name: str
-    about: str
+    about: str = ""
     """What it does, in a line."""
     method: str | None = None
-    """Of stage 2; None for an outside peer."""
+    """Of stage 2; None for an outside peer, and where stage 1 is trained alone."""
     objective: str | None = None
     """Of stage 1; None where stage 1 is the preset's or not used."""
     labelled: str | None = None
@@ -29,6 +31,8 @@ class Row:
     """Where it is not the method's own."""
     outside: str | None = None
     """The command that trains an outside peer."""
+    plain: tuple[str, ...] = ()
+    """Options that a comparison sets before all others, so that every row runs plainly."""
 
     @property
     def overrides(self) -> list[str]:
@@ -38,13 +42,34 @@ class Row:
         return [*chosen, *self.set]
 
 
-def rows() -> dict[str, Row]:
-    """All rows by name, in the order of the table."""
-    text = (resources.files("CPS4Core.methods") / "rows.yaml").read_text(encoding="utf-8")
+def rows(file: Path | None = None) -> dict[str, Row]:
+    """The rows of a file of one's own, else all known ones, by name, in the order of the table.
+
+    Raises CPS4Error for a file that is not of the form of rows.yaml.
+    """
+    source = file or resources.files("CPS4Core.methods") / "rows.yaml"
+    try:
+        content = yaml.safe_load(source.read_text(encoding="utf-8"))
+        return _read(content)
+    except (OSError, ValueError, TypeError, AttributeError, KeyError, yaml.YAMLError) as error:
+        raise CPS4Error(
+            f"These are no rows of a comparison ({error})",
+            path=file,
+            cure="Write them like CPS4Core/methods/rows.yaml: rows by name, under 'rows'",
+        ) from error
+
+
+def _read(content: Any) -> dict[str, Row]:
+    plain = tuple(content.get("plain", ()))
     found = {}
-    for name, content in yaml.safe_load(text).items():
-        fixed = tuple(content.pop("set", ()))
-        found[name] = Row(name, set=fixed, **content)
+    for name, given in content["rows"].items():
+        values = dict(given)
+        fixed, is_plain = tuple(values.pop("set", ())), values.pop("plain", True)
+        if not all(isinstance(option, str) for option in (*plain, *fixed)):
+            raise ValueError(f"an option of '{name}' is not of the form option=value")
+        found[str(name)] = Row(str(name), set=fixed, plain=plain if is_plain else (), **values)
+    if not found:
+        raise ValueError("there is none")
     return found
 
 

@@ -28,6 +28,17 @@ INSTALL = "pip install nnunetv2 (in the environment of CPS4Core, or any whose co
 PLANNED, PREDICTED = "planned.json", "predicted.json"
 
 
+def is_installed() -> bool:
+    """Whether nnU-Net's commands are on PATH."""
+    return shutil.which("nnUNetv2_train") is not None
+
+
+def require_installed() -> None:
+    """Raise CPS4Error with the line that installs nnU-Net where it is missing."""
+    if not is_installed():
+        raise CPS4Error("nnU-Net v2 is not installed", cure=f"Install it: {INSTALL}")
+
+
 @dataclass
 class NnUNet:
     """One training of nnU-Net v2 in its folder.
@@ -59,7 +70,7 @@ class NnUNet:
         """
         self._begin()
         if not self._predicted():
-            self._require_installed()
+            require_installed()
             dataset = self._export(progress)
             for command, done in self.commands(dataset):
                 if not done.exists():
@@ -157,10 +168,6 @@ class NnUNet:
                 cure="Choose another output folder, or repeat the command that began this run",
             )
 
-    def _require_installed(self) -> None:
-        if shutil.which("nnUNetv2_train") is None:
-            raise CPS4Error("nnU-Net v2 is not installed", cure=f"Install it: {INSTALL}")
-
     def _predicted(self) -> bool:
         return (self.folder / PREDICTED).is_file()
 
@@ -170,11 +177,12 @@ class NnUNet:
             self.study, self.selection, self.folder / "raw", self.number, progress, test=False
         )
         images = make_folder(self.folder / "images")
+        known = self.study.test_cases | self.study.cases
         for case in self.cases:
             target = images / f"{case}_0000{self.study.file_ending}"
             if not target.exists():
                 with atomic_path(target) as temporary:
-                    shutil.copyfile(self.study.cases[case].image, temporary)
+                    shutil.copyfile(known[case].image, temporary)
         return raw.name
 
     def _splits(self, dataset: str) -> Path:

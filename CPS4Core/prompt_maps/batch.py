@@ -19,6 +19,8 @@ from CPS4Core.files import make_folder, write_json
 from CPS4Core.inference.models import open_model
 from CPS4Core.model_folder import ModelInfo
 from CPS4Core.progress import Progress
+from CPS4Core.prompt_maps.volume import PromptMapper, VolumeMaps
+from CPS4Core.volumes.sagittal import SagittalStack, to_sagittal
 
 
 def map_volumes(
@@ -31,15 +33,19 @@ def map_volumes(
     overwrite: bool = False,
     threads: int | None = None,
     progress: Progress | None = None,
+    pictures: bool = True,
 ) -> int:
     """Map every volume found in `inputs`; returns 0 if all went well, 1 if a case failed.
 
     `classes` names the soft maps to save as volumes: comma-separated, `all`, or nothing.
+    `pictures`: whether each case gets one.
     """
     from CPS4Core.volumes.reading import find_inputs
 
     info, found = open_model(model), find_inputs(list(inputs))
-    return map_cases(found, output, info, prompts, classes, device, overwrite, threads, progress)
+    return map_cases(
+        found, output, info, prompts, classes, device, overwrite, threads, progress, pictures
+    )
 
 
 def map_cases(
@@ -52,11 +58,10 @@ def map_cases(
     overwrite: bool = False,
     threads: int | None = None,
     progress: Progress | None = None,
+    pictures: bool = True,
 ) -> int:
     """The same for the volumes of (case id, path)."""
     import torch
-
-    from CPS4Core.prompt_maps.volume import PromptMapper
 
     progress = progress or Progress()
     if threads:
@@ -72,7 +77,7 @@ def map_cases(
             progress.message(f"{case_id}: finished before, skipped (--overwrite makes it again)")
             continue
         try:
-            _map_case(case_id, path, output, info, mapper, wanted, progress)
+            _map_case(case_id, path, output, info, mapper, wanted, pictures, progress)
         except CPS4Error as error:
             failed.append(case_id)
             progress.message(f"{case_id}: {error}", "error")
@@ -97,18 +102,14 @@ def _map_case(
     path: Path,
     output: Path,
     info: ModelInfo,
-    mapper: object,
+    mapper: PromptMapper,
     wanted: Sequence[int],
+    pictures: bool,
     progress: Progress,
 ) -> None:
-    from CPS4Core.prompt_maps.volume import PromptMapper
-    from CPS4Core.report.prompt_map_picture import prompt_map_picture
-    from CPS4Core.slices.grid import working_slices
     from CPS4Core.volumes.reading import read_volume
-    from CPS4Core.volumes.sagittal import to_sagittal
     from CPS4Core.volumes.writing import write_volume
 
-    assert isinstance(mapper, PromptMapper)
     stack = to_sagittal(read_volume(path))
     maps = mapper.maps(stack, progress)
     if mapper.own_prompts:
@@ -119,16 +120,8 @@ def _map_case(
         volume = np.round(maps.soft(prompt) * 255).astype(np.uint8)
         write_volume(stack.restore(volume), output / "soft" / f"{case_id}_{name}.nii.gz")
     shown = int((maps.working_integrated > 0).sum(axis=(1, 2)).argmax())
-    slice_image = working_slices(stack.array[shown : shown + 1], maps.grid)[0]
-    prompt_map_picture(
-        slice_image,
-        maps.working_soft(shown),
-        maps.thresholds[shown],
-        maps.working_integrated[shown] if mapper.own_prompts else None,
-        info.schema,
-        output / f"{case_id}.png",
-        names=maps.names,
-    )
+    if pictures:
+        _picture(stack, maps, shown, info, mapper.own_prompts, output / f"{case_id}.png")
     peaks = maps.attention.max(axis=(0, 2, 3))
     write_json(
         output / f"{case_id}.json",
@@ -145,4 +138,21 @@ def _map_case(
                 for i, name in enumerate(maps.names)
             ],
         },
+    )
+
+
+def _picture(
+    stack: SagittalStack, maps: VolumeMaps, shown: int, info: ModelInfo, own: bool, path: Path
+) -> None:
+    from CPS4Core.report.prompt_map_picture import prompt_map_picture
+    from CPS4Core.slices.grid import working_slices
+
+    prompt_map_picture(
+        working_slices(stack.array[shown : shown + 1], maps.grid)[0],
+        maps.working_soft(shown),
+        maps.thresholds[shown],
+        maps.working_integrated[shown] if own else None,
+        info.schema,
+        path,
+        names=maps.names,
     )

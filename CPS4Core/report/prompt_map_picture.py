@@ -9,6 +9,7 @@ from os import PathLike
 import numpy as np
 from PIL import Image, ImageDraw
 
+from CPS4Core.report.map_panel import OUTLINE_COLOR, color_table, map_panel
 from CPS4Core.report.overlay import (
     BACKGROUND_COLOR,
     MUTED_COLOR,
@@ -18,7 +19,6 @@ from CPS4Core.report.overlay import (
     font,
     grey_panel,
     label_panel,
-    outlines,
     overlay,
     save_png,
     write_names,
@@ -27,7 +27,6 @@ from CPS4Core.schema import LabelSchema
 
 PANEL_HEIGHT, LEAST_WIDTH = 240, 132
 MARGIN, GAP, CAPTION, HEAD, BAR_WIDTH = 12, 8, 36, 36, 84
-OUTLINE_COLOR = (90, 235, 255)
 PICTURE_ASPECT = 1.9
 
 
@@ -68,10 +67,10 @@ def prompt_map_picture(
     size = display_size(image.shape, spacing, PANEL_HEIGHT)
     grey = grey_panel(image, size)
     top = float(max((maps[i].max() for i in shown), default=0)) or 1.0
-    colors = _color_table()
+    colors = color_table()
     panels = []
     for i in shown:
-        panel = _map_panel(grey, maps[i], float(thresholds[i]), top, colors)
+        panel = map_panel(grey, maps[i], float(thresholds[i]), top, colors)
         caption = f"max {_short(maps[i].max())}, Otsu {_short(thresholds[i])}"
         panels.append((panel, names[i], caption))
     if integrated is not None:
@@ -86,22 +85,6 @@ def prompt_map_picture(
 
 def _short(value: float) -> str:
     return f"{value:.2f}" if value >= 0.005 else "< 0.01"
-
-
-def _map_panel(
-    grey: Image.Image, soft: np.ndarray, threshold: float, top: float, colors: np.ndarray
-) -> Image.Image:
-    """The map in colour over the slice, more opaque where it is higher, with its outline."""
-    smooth = Image.fromarray(np.asarray(soft, np.float32)).resize(
-        grey.size, Image.Resampling.BILINEAR
-    )
-    values = np.asarray(smooth)
-    share = np.clip(values / top, 0, 1)
-    alpha = (0.25 + 0.55 * share)[..., None]
-    pixels = np.asarray(grey) * (1 - alpha) + colors[np.round(share * 255).astype(int)] * alpha
-    pixels = pixels.astype(np.uint8)
-    pixels[outlines((values > threshold).astype(np.uint8))] = OUTLINE_COLOR
-    return Image.fromarray(pixels)
 
 
 def _arrange(panels: Sequence[tuple[Image.Image, str, str]], title: str) -> Image.Image:
@@ -140,10 +123,3 @@ def _draw_bar(picture: Image.Image, colors: np.ndarray, top: float) -> None:
     draw.line((x, HEAD + height + 20, x + 16, HEAD + height + 20), fill=OUTLINE_COLOR, width=2)
     text = (x + 21, HEAD + height + 20)
     draw.text(text, "above Otsu", fill=MUTED_COLOR, font=font(11), anchor="lm")
-
-
-def _color_table() -> np.ndarray:
-    """256 RGB colours [256, 3] of a perceptually even scale."""
-    from matplotlib import colormaps
-
-    return (colormaps["inferno"](np.arange(256))[:, :3] * 255).round().astype(np.uint8)

@@ -137,6 +137,16 @@ class Study:
         splits = self.splits or default_splits(self, seed)
         return splits.select(labelled, order)
 
+    def tested(self, selection: Selection) -> list[Case]:
+        """The labelled test cases: those of the splits, without any those of imagesTs."""
+        named = [self.cases[c] for c in selection.test if c in self.cases]
+        return [c for c in named or self.test_cases.values() if c.label is not None]
+
+    def held_out(self, selection: Selection) -> list[Case]:
+        """Validation cases, and training cases whose label this selection hides, to choose on."""
+        ids = (*selection.val, *selection.unlabelled)
+        return [self.cases[c] for c in ids if self.cases[c].label is not None]
+
 
 def case_fingerprint(path: str | PathLike[str]) -> str:
     """First 16 hex digits of the SHA-256 of a file: names its content without its path."""

@@ -20,6 +20,7 @@ from CPS4Core.device import Precision
 from CPS4Core.errors import CPS4Error
 from CPS4Core.files import make_folder
 from CPS4Core.progress import Progress
+from CPS4Core.training import processes
 from CPS4Core.training.checkpoint import load_checkpoint, load_into, save_checkpoint
 from CPS4Core.training.logs import MetricsLog
 
@@ -93,7 +94,7 @@ class TrainingLoop:
         """Train to the last epoch; returns the best epoch's tensors and validation."""
         if self.last_file.is_file():
             self._resume()
-        log = MetricsLog(self.folder, self.epoch + 1)
+        log = MetricsLog(self.folder, self.epoch + 1) if processes.is_first() else None
         try:
             epochs = range(self.epoch, self.plan.epochs)
             for _ in self.progress.track(epochs, self.task, self.plan.epochs, self.epoch):
@@ -102,25 +103,30 @@ class TrainingLoop:
                 values |= self._validate_if_due()
                 self._advance_schedule(values)
                 values["seconds"] = time.monotonic() - began
-                log.add(self.epoch, values)
-                self.progress.metric(self.task, self.epoch, **values)
-                self._save()
+                if log is not None:
+                    log.add(self.epoch, values)
+                    self.progress.metric(self.task, self.epoch, **values)
+                    self._save()
         finally:
-            log.close()
+            if log is not None:
+                log.close()
+        processes.wait_for_all()  # until the first one has written
         return load_checkpoint(self.best_file)
 
     def _train_epoch(self) -> dict[str, float]:
-        torch.manual_seed(epoch_seed(self.plan.seed, self.epoch))
+        torch.manual_seed(epoch_seed(processes.own_seed(self.plan.seed), self.epoch))
         self.module.train()
         sums: dict[str, float] = {}
         count = 0
         for batch in self.epoch_batches(self.epoch):
-            self.progress.check()
+            self._stop_if_asked()
             for name, value in self._train_step(batch).items():
                 sums[name] = sums.get(name, 0.0) + value
             count += 1
         self.epoch += 1
+        processes.share_buffers(self.module)
         means = {f"loss/{name}": value / count for name, value in sums.items()}
+        means = processes.mean_of(means, self.precision.device)
         return means | {"lr": self.plan.optimiser.param_groups[0]["lr"]}
 
     def _train_step(self, batch: Any) -> dict[str, float]:
@@ -134,8 +140,7 @@ class TrainingLoop:
                 break
             total = torch.stack([value.float() for value in losses.values()]).sum()
             found = {name: value.item() for name, value in losses.items()}
-            for name, value in found.items():
-                self._refuse_divergence(f"loss '{name}'", value)
+            self._refuse_divergence({f"loss '{name}'": v for name, v in found.items()})
             values["total"] += total.item()
             values |= found
             self._update(total, ", ".join(losses))
@@ -150,20 +155,28 @@ class TrainingLoop:
     def _update(self, total: Tensor, terms: str) -> None:
         self.plan.optimiser.zero_grad(set_to_none=True)
         self.scaler.scale(total).backward()
+        groups = self.plan.optimiser.param_groups
+        processes.average_gradients(p for group in groups for p in group["params"])
         if not self.scaler.is_enabled():  # it leaves out such updates itself
-            groups = self.plan.optimiser.param_groups
             gradients = [p.grad for g in groups for p in g["params"] if p.grad is not None]
             norm = torch.nn.utils.get_total_norm(gradients)
-            self._refuse_divergence(f"gradient of the loss ({terms})", norm.item())
+            self._refuse_divergence({f"gradient of the loss ({terms})": norm.item()})
         self.scaler.step(self.plan.optimiser)
         self.scaler.update()
 
-    def _refuse_divergence(self, what: str, value: float) -> None:
+    def _stop_if_asked(self) -> None:
+        """Raise Cancelled if somebody asked to stop, in all processes together."""
+        if processes.any_of(self.progress.cancelled, self.precision.device):
+            self.progress.cancel()
+        self.progress.check()
+
+    def _refuse_divergence(self, numbers: dict[str, float]) -> None:
         """Stop before a number that is none reaches the weights."""
-        if not math.isfinite(value):
+        bad = [f"{what} became {v}" for what, v in numbers.items() if not math.isfinite(v)]
+        if processes.any_of(bool(bad), self.precision.device):
+            where = bad[0] if bad else "loss of another process became infinite or none"
             raise CPS4Error(
-                f"The {what} became {value} at step {self.step + 1}, in epoch {self.epoch + 1} of "
-                f"{self.task}",
+                f"The {where} at step {self.step + 1}, in epoch {self.epoch + 1} of {self.task}",
                 path=self.folder,
                 cure="Lower the learning rate or use --precision fp32; the last finished epoch "
                 "is kept",
@@ -172,10 +185,12 @@ class TrainingLoop:
     def _validate_if_due(self) -> dict[str, float]:
         due = self.epoch % self.plan.validate_every == 0 or self.epoch == self.plan.epochs
         found: dict[str, float] = {}
-        if due:
+        if due and processes.is_first():
             self.module.eval()
             with torch.inference_mode(), self.precision.autocast():
                 found = self.validate()
+        if due:
+            found = processes.from_first(found)
         score = found.get("mdice")
         if score is not None and score > self.best:
             self.best = score
@@ -185,6 +200,8 @@ class TrainingLoop:
         return {f"validation/{name}": value for name, value in found.items()}
 
     def _save_best(self, found: dict[str, float]) -> None:
+        if not processes.is_first():
+            return
         save_checkpoint(
             self.best_file,
             {"tensors": self.best_state(), "epoch": self.epoch, "validation": found},

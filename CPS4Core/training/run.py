@@ -23,6 +23,7 @@ from CPS4Core.slices.cache import CachedCase, cache_cases, default_cache_folder
 from CPS4Core.slices.phantoms import cache_phantoms
 from CPS4Core.study.folder import Study, case_fingerprint
 from CPS4Core.study.splits import Selection
+from CPS4Core.training import processes
 from CPS4Core.training.initial import (
     check_not_held_out,
     initial_provenance,
@@ -123,12 +124,13 @@ class Run:
             "unlabelled": list(selection.unlabelled),
             "validation": list(selection.val),
             "config": self.config.model_dump(mode="json"),
+            "processes": processes.count(),
             "initial": weights_fingerprint(initial) if initial else None,
         }
         make_folder(self.folder)
         description = self.folder / "run.json"
         if description.is_file():
-            before = read_json(description, "description of the run")
+            before = {"processes": 1} | read_json(description, "description of the run")
             changed = sorted(k for k in described if before.get(k) != described[k])
             if changed:
                 raise CPS4Error(
@@ -150,16 +152,18 @@ class Run:
     def _cases(
         self, ids: tuple[str, ...], progress: Progress, with_labels: bool = True
     ) -> list[CachedCase]:
-        return cache_cases(
-            self.study, ids, self.config.input, progress, self.cache, with_labels=with_labels
-        )
+        with processes.first_then_rest():
+            return cache_cases(
+                self.study, ids, self.config.input, progress, self.cache, with_labels=with_labels
+            )
 
     def _phantoms(self, progress: Progress) -> list[CachedCase]:
         options = self.config.phantoms
         if not options.count or not options.share:
             return []
         folder = self.cache or default_cache_folder(self.study)
-        return cache_phantoms(options, self.study.schema, self.config.input, folder, progress)
+        with processes.first_then_rest():
+            return cache_phantoms(options, self.study.schema, self.config.input, folder, progress)
 
     def _pretrained(self, selection: Selection) -> ModelInfo:
         """Stage 1 of another run: it must fit, and must not have seen what is held out here."""

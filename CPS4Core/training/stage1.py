@@ -18,6 +18,7 @@ from CPS4Core.progress import Progress
 from CPS4Core.prompt_maps.integration import prompt_maps
 from CPS4Core.schema import LabelSchema
 from CPS4Core.slices.cache import CachedCase
+from CPS4Core.training import processes
 from CPS4Core.training.batches import PhantomSlices, SliceBatches
 from CPS4Core.training.loop import Plan, TrainingLoop, is_begun
 from CPS4Core.training.partial_labels import shown_classes
@@ -55,7 +56,7 @@ def run_stage1(
         (options.batch, 0),
         options.iterations_per_epoch,
         config.augmentation,
-        seed,
+        processes.own_seed(seed),
         precision.device,
         phantoms=phantom_slices,
     )
@@ -100,7 +101,9 @@ def run_stage1(
             }
         },
     )
-    _save(module.eval(), info, trained)
+    if processes.is_first():
+        _save(module.eval(), info, trained)
+    processes.wait_for_all()
     return info
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from CPS4Core.config import Config
 from CPS4Core.device import Precision
@@ -28,6 +29,7 @@ from CPS4Core.prompt_maps.integration import prompt_maps
 from CPS4Core.prompt_maps.model import load_prompt_attention, trained_classes, trained_vectors
 from CPS4Core.schema import LabelSchema
 from CPS4Core.slices.cache import CachedCase
+from CPS4Core.training import processes
 from CPS4Core.training.batches import CaseMaps, PhantomSlices, SliceBatches
 from CPS4Core.training.decoded_labels import DecodedLabels
 from CPS4Core.training.loop import Plan, TrainingLoop, is_begun
@@ -94,7 +96,7 @@ def run_stage2(
         (options.labelled_batch, options.unlabelled_batch),
         options.iterations_per_epoch,
         config.augmentation,
-        seed,
+        processes.own_seed(seed),
         precision.device,
         maps,
         phantom_slices,
@@ -146,6 +148,14 @@ def run_stage2(
             },
         },
     )
+    if processes.is_first():
+        _save(best["tensors"], info, pretrained)
+    processes.wait_for_all()
+    return info
+
+
+def _save(tensors: dict[str, Tensor], info: ModelInfo, pretrained: ModelInfo | None) -> None:
+    """Write the model folder: the network, and what stage 1 made."""
     with new_model_folder(info.folder) as target:
         if pretrained is not None:
             shutil.copytree(
@@ -154,9 +164,8 @@ def run_stage2(
                 dirs_exist_ok=True,
                 ignore=shutil.ignore_patterns("model.json"),
             )
-        save_tensors(best["tensors"], target / "network.safetensors")
+        save_tensors(tensors, target / "network.safetensors")
         write_description(target, info)
-    return info
 
 
 def cost_of(method: Method) -> dict[str, int]:

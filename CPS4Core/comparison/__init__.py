@@ -1,0 +1,11 @@
+"""The benchmark: methods x labelled ratios x seeds on one study, and the tables and pictures of it.
+
+matrix.py        which runs there are, and in which folder each lives
+execute.py       one run after the other or side by side, resumable, each step a `cps4` command
+scores.py        what the finished runs scored, case by case
+significance.py  paired tests of every row against a reference row
+tables.py        the paper's table, numbering and shape apart, cost
+figures.py       ratio curve, ablation, overlays
+attention.py     prompt maps of several methods side by side
+page.py          all of it as one HTML report
+"""

@@ -1,0 +1,202 @@
+"""Running a comparison: every step of every run is a `cps4` command.
+
+A finished step is not repeated, a failed run does not stop the others, and several processes or
+machines may work on one output folder: each run is locked while somebody works on it.
+
+runs/RUN/scores/metrics.json   the last step: this run is finished
+runs/RUN/cost.json             what the training cost
+logs/RUN.txt                   what its commands said
+commands.txt                   every command, to be run by hand
+"""
+
+from __future__ import annotations
+
+import shlex
+import threading
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from CPS4Core.comparison.commands import Commands
+from CPS4Core.comparison.matrix import Cell, Matrix
+from CPS4Core.comparison.steps import Steps
+from CPS4Core.errors import Cancelled, CPS4Error
+from CPS4Core.files import read_json, write_json
+from CPS4Core.progress import Progress
+
+SCORES, COST, COMMANDS = "scores/metrics.json", "cost.json", "commands.txt"
+POLL_SECONDS = 0.5
+
+
+class RunFailed(Exception):
+    """A command of a run failed; the text says why."""
+
+
+@dataclass
+class Executor:
+    """Works through the cells of a matrix.
+
+    jobs: runs side by side; threads: CPU threads of each; device: as `cps4 train` names it, or
+    several by comma, given out to the jobs in turn.
+    """
+
+    matrix: Matrix
+    jobs: int = 1
+    threads: int | None = None
+    device: str = "auto"
+    progress: Progress = field(default_factory=Progress)
+    failed: dict[str, str] = field(default_factory=dict)
+    busy: list[str] = field(default_factory=list)
+    """Runs that another process works on."""
+    _children: set[Steps] = field(default_factory=set)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+    _stopped: bool = False
+
+    def run(self, cells: Sequence[Cell]) -> None:
+        """Run all cells that are not finished; `failed` and `busy` say what was not done.
+
+        Raises Cancelled when asked to stop: running trainings stop at their next safe point and go
+        on from there the next time.
+        """
+        todo = [cell for cell in cells if not self.is_finished(cell)]
+        done = len(cells) - len(todo)
+        if done:
+            self.progress.message(f"{done} of {len(cells)} runs were finished before")
+        with ThreadPoolExecutor(self.jobs) as pool:
+            work = {
+                pool.submit(self._cell, cell, self._device(number)): cell
+                for number, cell in enumerate(todo)
+            }
+            try:
+                for _ in self.progress.track(self._finished(work), "runs", len(cells), done):
+                    pass
+            except BaseException:
+                self._stop(work)
+                raise
+
+    def is_finished(self, cell: Cell) -> bool:
+        """Whether a run has its scores."""
+        return (self.matrix.folder(cell) / SCORES).is_file()
+
+    def _finished(self, work: dict[Future[None], Cell]) -> Iterator[Cell]:
+        waiting = set(work)
+        while waiting:
+            ended, waiting = wait(waiting, POLL_SECONDS, FIRST_COMPLETED)
+            self.progress.check()
+            for future in ended:
+                cell = work[future]
+                try:
+                    future.result()
+                except Timeout:
+                    self.busy.append(cell.name)
+                except (RunFailed, CPS4Error) as error:
+                    self.failed[cell.name] = str(error)
+                    self.progress.message(f"{cell.name}: {error}", "error")
+                yield cell
+
+    def _device(self, number: int) -> str:
+        devices = self.device.split(",")
+        return devices[number % len(devices)]
+
+    def _cell(self, cell: Cell, device: str) -> None:
+        """Stage 1 where it is needed, training, segmentation, scores: all in one process."""
+        run, first = self.matrix.folder(cell), self.matrix.stage1_folder(cell)
+        commands = Commands(self.matrix, cell, device, self.threads)
+        with self._claimed(run, wait_for_it=False):
+            if self.is_finished(cell):
+                return
+            with self._process(run, commands) as process:
+                if first == run:
+                    self._work(process, commands.stage1(first))
+                    return
+                if first is not None:
+                    with self._claimed(first, wait_for_it=True):
+                        if not (first / SCORES).is_file():
+                            self._work(process, commands.stage1(first))
+                self._train(process, run, commands.training(first))
+                self._work(process, commands.scoring())
+
+    def _train(self, process: Steps, run: Path, line: list[str]) -> None:
+        cost = read_json(run / COST) if (run / COST).is_file() else {"seconds": 0.0}
+        began = time.monotonic()
+        try:
+            self._work(process, [line])
+        finally:  # the seconds of an interrupted training count, too
+            cost["seconds"] += time.monotonic() - began
+            if run.is_dir():
+                write_json(run / COST, cost)
+
+    def _work(self, process: Steps, lines: Iterable[list[str]]) -> None:
+        """Run commands; each is written to commands.txt and, with what it says, to the log."""
+        for line in lines:
+            text = shlex.join(["cps4", *line])
+            with self._lock:
+                if self._stopped:
+                    raise Cancelled("cancelled")
+                with open(self.matrix.output / COMMANDS, "a", encoding="utf-8") as file:
+                    file.write(f"{text}\n")
+            with open(process.log, "a", encoding="utf-8") as file:
+                file.write(f"$ {text}\n")
+            if code := process.run(line):
+                said = process.log.read_text(encoding="utf-8", errors="replace").splitlines()
+                last = next(t for t in reversed(said) if t.strip())
+                raise RunFailed(f"{line[0]} ended with {code}: {last} (log: {process.log})")
+
+    @contextmanager
+    def _process(self, run: Path, commands: Commands) -> Iterator[Steps]:
+        """The process of a run's commands, ended when they are done."""
+        with self._lock:
+            if self._stopped:
+                raise Cancelled("cancelled")
+            # The run's folder must be the training's own: the log lies elsewhere.
+            log = self.matrix.output / "logs" / f"{run.name}.txt"
+            process = Steps(log, commands.environment)
+            self._children.add(process)
+        try:
+            with closing(process):
+                yield process
+        finally:
+            with self._lock:
+                self._children.discard(process)
+
+    @contextmanager
+    def _claimed(self, run: Path, wait_for_it: bool) -> Iterator[None]:
+        """Hold a run, against other threads, processes and machines; a dead owner's lock is free.
+
+        Raises Timeout where somebody else holds it and it is not to be waited for.
+        """
+        folder = self.matrix.output / "locks"
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(folder / f"{run.name}.lock", thread_local=False)
+        with lock.acquire(timeout=-1 if wait_for_it else 0):
+            yield
+
+    def _stop(self, work: dict[Future[None], Cell]) -> None:
+        with self._lock:
+            self._stopped = True
+            for process in self._children:
+                process.terminate()  # cps4 saves and stops at its next safe point
+        for future in work:
+            future.cancel()
+
+
+def run_matrix(
+    matrix: Matrix,
+    cells: Sequence[Cell] | None = None,
+    jobs: int = 1,
+    threads: int | None = None,
+    device: str = "auto",
+    progress: Progress | None = None,
+) -> Executor:
+    """Check the matrix and run `cells` (default all)."""
+    if jobs < 1:
+        raise CPS4Error(f"--jobs is {jobs}", cure="Give 1 or more")
+    matrix.check()
+    work = Executor(matrix, jobs, threads, device, progress or Progress())
+    work.run(matrix.cells if cells is None else cells)
+    return work

@@ -1,0 +1,121 @@
+"""Pictures of a comparison: the ratio curve, the component ablation, overlays."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from CPS4Core.comparison.matrix import Matrix
+from CPS4Core.comparison.scores import RunScores, select, spread
+from CPS4Core.files import atomic_path
+
+WIDTH_INCHES, HEIGHT_INCHES, DPI = 7.5, 4.5, 130
+
+
+def ratio_curve(matrix: Matrix, runs: list[RunScores], path: Path) -> None:
+    """mDice against the labelled ratio, a line a row with its SD over seeds (the paper's fig. 4b).
+
+    The best row at the smallest ratio comes first in the legend.
+    """
+    plt = _pyplot()
+    figure, axes = plt.subplots(figsize=(WIDTH_INCHES, HEIGHT_INCHES))
+    places = range(len(matrix.labelled))
+    lines = []
+    for number, row in enumerate(matrix.rows):
+        found = [spread(select(matrix, runs, row, ratio), "dice") for ratio in matrix.labelled]
+        known = [(x, s) for x, s in zip(places, found, strict=True) if s]
+        if known:
+            lines.append((known[0][1].mean, number, row, known))
+    for _, number, row, known in sorted(lines, reverse=True):
+        axes.errorbar(
+            [x for x, _ in known],
+            [100 * s.mean for _, s in known],
+            [100 * (s.sd or 0) for _, s in known],
+            label=row,
+            color=plt.get_cmap("tab20")(number % 20),
+            marker="osD^v<>P*X"[number % 10],
+            markersize=5,
+            capsize=2,
+            linewidth=2.4 if row.startswith("cps4") else 1.2,
+        )
+    axes.set_xticks(list(places), matrix.labelled)
+    axes.set_xlabel("labelled training cases")
+    axes.set_ylabel("mDice, %")
+    axes.grid(alpha=0.3)
+    axes.legend(fontsize=7, loc="center left", bbox_to_anchor=(1.01, 0.5))
+    _save(figure, path)
+
+
+def ablation_bars(
+    matrix: Matrix, runs: list[RunScores], rows: Sequence[str], ratio: str, path: Path
+) -> None:
+    """mDice of some rows at one ratio (the paper's fig. 4a)."""
+    plt = _pyplot()
+    figure, axes = plt.subplots(figsize=(WIDTH_INCHES * 0.7, HEIGHT_INCHES * 0.8))
+    for place, row in enumerate(rows):
+        found = spread(select(matrix, runs, row, ratio), "dice")
+        if found is None:
+            continue
+        axes.bar(place, 100 * found.mean, yerr=100 * (found.sd or 0), capsize=4, color="#4878a8")
+        height = 100 * (found.mean + (found.sd or 0))
+        axes.annotate(f"{100 * found.mean:.1f}", (place, height), ha="center", va="bottom")
+    axes.set_xticks(range(len(rows)), rows, rotation=15)
+    axes.margins(y=0.15)
+    axes.set_ylabel(f"mDice, %, {ratio} labelled")
+    axes.grid(axis="y", alpha=0.3)
+    _save(figure, path)
+
+
+def overlays(matrix: Matrix, runs: list[RunScores], ratio: str, path: Path) -> list[str]:
+    """Image, truth and every row's labels on two cases (the paper's fig. 3); returns their ids.
+
+    The cases are the median and the worst one of the last row, on the first seed: not the best.
+    """
+    from CPS4Core.evaluation.matching import label_files
+    from CPS4Core.report.comparison_picture import comparison_picture
+    from CPS4Core.volumes.reading import read_label_map, read_volume
+    from CPS4Core.volumes.sagittal import to_sagittal
+
+    seed = matrix.seeds[0]
+    wanted = {matrix.cell(row, ratio, seed) for row in matrix.rows}
+    mine = {r.cell.row: r for r in runs if r.cell in wanted}
+    if not mine:
+        return []
+    judge = mine.get([*matrix.rows][-1]) or [*mine.values()][-1]
+    ranked = sorted(judge.cases, key=lambda case: judge.cases[case]["dice"])
+    chosen = list(dict.fromkeys((ranked[len(ranked) // 2], ranked[0])))
+    study = matrix.opened
+    held = study.test_cases | study.cases
+    pictures, spacings = [], []
+    for case in chosen:
+        label = held[case].label
+        assert label is not None
+        stack = to_sagittal(read_volume(held[case].image))
+        truth = study.schema.to_indices(to_sagittal(read_label_map(label)).array)
+        shown = int(((truth > 0) & (truth < 255)).sum(axis=(1, 2)).argmax())
+        found = {}
+        for row, run in mine.items():
+            file = label_files(matrix.folder(run.cell) / "found").get(case)
+            if file is not None and case in run.cases:
+                values = to_sagittal(read_label_map(file)).array
+                name = f"{row} {run.cases[case]['dice']:.2f}"
+                found[name] = study.schema.to_indices(values)[shown]
+        pictures.append((f"{case}, {ratio} labelled", stack.array[shown], truth[shown], found))
+        spacings.append(stack.spacing[1:])
+    comparison_picture(pictures, study.schema, path, spacings)
+    return chosen
+
+
+def _pyplot():  # type: ignore[no-untyped-def]
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    return pyplot
+
+
+def _save(figure, path: Path) -> None:  # type: ignore[no-untyped-def]
+    with atomic_path(path) as temporary:
+        figure.savefig(temporary, dpi=DPI, bbox_inches="tight")
+    _pyplot().close(figure)

@@ -1,0 +1,163 @@
+"""The tables of a comparison: the paper's, errors of numbering and of shape apart, and cost."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from CPS4Core.comparison.matrix import Matrix
+from CPS4Core.comparison.scores import RunScores, by_case, select, spread
+from CPS4Core.comparison.significance import Paired, paired_tests
+from CPS4Core.files import write_text
+
+MAIN = {"dice": "mDice", "iou": "mIoU"}
+APART = {
+    "dice_vertebrae": "vertebrae",
+    "dice_discs": "discs",
+    "shape_dice_vertebrae": "shape, vertebrae",
+    "shape_dice_discs": "shape, discs",
+    "dice_best_shift": "after the best shift",
+    "level_accuracy": "right level",
+    "every_level_right": "all levels right",
+    "dice_without_rare": "without rare levels",
+}
+SIGNIFICANT = 0.05
+
+
+@dataclass
+class ResultTable:
+    """A table for people: caption, head and rows of text."""
+
+    caption: str
+    head: list[str]
+    rows: list[list[str]] = field(default_factory=list)
+
+    def markdown(self) -> str:
+        """As Markdown."""
+        lines = [f"**{self.caption}**", "", "| " + " | ".join(self.head) + " |"]
+        lines.append("|" + "---|" * len(self.head))
+        lines += ["| " + " | ".join(row) + " |" for row in self.rows]
+        return "\n".join(lines) + "\n"
+
+
+def main_table(matrix: Matrix, runs: list[RunScores], reference: str) -> ResultTable:
+    """The paper's table: rows by ratios, mDice and mIoU in %, mean and SD over seeds.
+
+    `*` marks a difference to the reference row that is significant (Wilcoxon over cases, Holm over
+    the rows of a ratio).
+    """
+    tests = {ratio: significance(matrix, runs, ratio, reference) for ratio in matrix.labelled}
+    head = ["method", *(f"{m}, {ratio}" for ratio in matrix.labelled for m in MAIN.values())]
+    table = ResultTable(
+        f"Mean ± SD over seeds {_seeds(matrix)}, in %; * differs from {reference} "
+        f"(p < {SIGNIFICANT}, Wilcoxon over cases, Holm)",
+        head,
+    )
+    for row in matrix.rows:
+        cells = [row]
+        for ratio in matrix.labelled:
+            chosen = select(matrix, runs, row, ratio)
+            for measure in MAIN:
+                test = tests[ratio].get(row)
+                marked = measure == "dice" and test and (test.p_holm or 1) < SIGNIFICANT
+                cells.append(_percent(chosen, measure) + (" *" if marked else ""))
+        table.rows.append(cells)
+    return table
+
+
+def numbering_table(matrix: Matrix, runs: list[RunScores], ratio: str) -> ResultTable:
+    """Where the errors of each row lie: in the numbering or in the shape."""
+    shown = {m: text for m, text in APART.items() if any(r.mean(m) is not None for r in runs)}
+    table = ResultTable(
+        f"{ratio} labelled: numbering and shape apart, in %", ["method", *shown.values()]
+    )
+    for row in matrix.rows:
+        chosen = select(matrix, runs, row, ratio)
+        if chosen:
+            table.rows.append([row, *(_percent(chosen, measure) for measure in shown)])
+    return table
+
+
+def significance_table(
+    matrix: Matrix, runs: list[RunScores], ratio: str, reference: str
+) -> ResultTable:
+    """Every row against the reference at one ratio."""
+    table = ResultTable(
+        f"{ratio} labelled: difference of mDice to {reference}, in points",
+        ["method", "difference", "p", "p after Holm", "cases"],
+    )
+    for row, test in significance(matrix, runs, ratio, reference).items():
+        p = ["" if v is None else f"{v:.3g}" for v in (test.p, test.p_holm)]
+        table.rows.append([row, f"{100 * test.difference:+.1f}", *p, str(test.cases)])
+    return table
+
+
+def cost_table(matrix: Matrix, runs: list[RunScores]) -> ResultTable:
+    """What a row costs; seconds as means over its finished runs."""
+    columns = {
+        "trained_parameters": "parameters trained",
+        "inference_parameters": "parameters in use",
+        "steps": "steps",
+        "updates": "updates a step",
+        "forwards": "forward passes a step",
+        "backwards": "backward passes a step",
+    }
+    table = ResultTable(
+        "Cost of a training (stage 2) on this machine", ["method", *columns.values(), "seconds"]
+    )
+    for row in matrix.rows:
+        mine = [r.cost for r in runs if r.cell.row == row]
+        seconds = [cost["seconds"] for cost in mine if "seconds" in cost]
+        if mine:
+            counts = [_count(mine[0].get(name)) for name in columns]
+            shown = f"{sum(seconds) / len(seconds):.0f}" if seconds else ""
+            table.rows.append([row, *counts, shown])
+    return table
+
+
+def significance(
+    matrix: Matrix, runs: list[RunScores], ratio: str, reference: str
+) -> dict[str, Paired]:
+    """Row -> its paired test on mDice; empty where the reference has no finished run."""
+    base = by_case(select(matrix, runs, reference, ratio), "dice")
+    others = {
+        row: values
+        for row in matrix.rows
+        if row != reference and (values := by_case(select(matrix, runs, row, ratio), "dice"))
+    }
+    return paired_tests(base, others) if base else {}
+
+
+def write_csv(runs: Sequence[RunScores], path: Path) -> None:
+    """One line a run and case, every measure: what the tables are made from."""
+    measures = list(dict.fromkeys(m for r in runs for case in r.cases.values() for m in case))
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["row", "labelled", "seed", "case", *measures])
+    for run in runs:
+        for case, values in run.cases.items():
+            cell = run.cell
+            shown = ("" if values.get(m) is None else values[m] for m in measures)
+            writer.writerow([cell.row, cell.labelled, cell.seed, case, *shown])
+    write_text(path, text.getvalue())
+
+
+def _percent(runs: list[RunScores], measure: str) -> str:
+    found = spread(runs, measure)
+    if found is None:
+        return ""
+    sd = "" if found.sd is None else f" ± {100 * found.sd:.1f}"
+    return f"{100 * found.mean:.1f}{sd}"
+
+
+def _count(value: float | None) -> str:
+    if value is None:
+        return ""
+    return f"{value / 1e6:.1f} M" if value >= 1e5 else f"{value:g}"
+
+
+def _seeds(matrix: Matrix) -> str:
+    return ", ".join(map(str, matrix.seeds))

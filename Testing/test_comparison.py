@@ -1,0 +1,150 @@
+"""The benchmark as a user meets it: run, broken off, gone on with, refused, read."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from tiny_study import TINY_OPTIONS, write_tiny_study
+
+from CPS4Core.cli.main import main
+from CPS4Core.comparison.matrix import Cell, Matrix, choose_rows
+from CPS4Core.comparison.page import MARKDOWN, REPORT
+from CPS4Core.comparison.significance import holm, paired_tests
+from CPS4Core.errors import CPS4Error
+from CPS4Core.methods.rows import rows
+
+OPTIONS = [part for o in TINY_OPTIONS for part in ("--set", o)]
+
+
+@pytest.fixture
+def study(tmp_path: Path) -> Path:
+    folder = write_tiny_study(tmp_path / "study", labelled=3, unlabelled=2, val=3)
+    splits = json.loads((folder / "splits.json").read_text())
+    splits["val"], splits["test"] = ["val0"], ["val1", "val2"]
+    splits["labelled_order"]["1"] = splits["labelled_order"]["0"][::-1]
+    (folder / "splits.json").write_text(json.dumps(splits))
+    return folder
+
+
+def arguments(study: Path, output: Path, *more: str) -> list[str]:
+    where = ["compare", str(study), "--output", str(output), "--preset", "cpu", "--threads", "1"]
+    chosen = ["--methods", "mean-teacher", "cps4", "--labelled", "1", "2", "--seeds", "0"]
+    return [*where, *chosen, *OPTIONS, *more]
+
+
+def test_a_comparison_runs_writes_its_tables_and_repeats_nothing(study, tmp_path, capsys) -> None:
+    output = tmp_path / "out"
+    assert main(arguments(study, output, "--jobs", "2")) == 0
+    table = (output / MARKDOWN).read_text()
+    assert "mean-teacher" in table and "mDice, 1" in table and "right level" in table
+    assert "mean-teacher" in (output / REPORT).read_text()
+    for picture in ("ratio_curve.png", "overlays_1.png", "attention.png"):
+        assert (output / picture).stat().st_size > 1000
+    lines = (output / "commands.txt").read_text().splitlines()
+    # Two ratios: two stages 1 with their maps, four trainings, six evaluations.
+    kinds = [line.split()[1] for line in lines]
+    assert [kinds.count(k) for k in ("pretrain", "train", "segment", "evaluate")] == [2, 4, 4, 6]
+    assert not any("val1" in line and line.split()[1] in ("train", "pretrain") for line in lines)
+    made = (output / "runs" / "cps4_1_0" / "model" / "model.json").stat().st_mtime_ns
+    assert main(arguments(study, output)) == 0
+    assert (output / "commands.txt").read_text().splitlines() == lines
+    assert (output / "runs" / "cps4_1_0" / "model" / "model.json").stat().st_mtime_ns == made
+    # The second step of a run that lost its scores: only that is done again.
+    shutil.rmtree(output / "runs" / "cps4_2_0" / "scores")
+    assert main(arguments(study, output)) == 0
+    again = (output / "commands.txt").read_text().splitlines()[len(lines) :]
+    assert {line.split()[1] for line in again} <= {"train", "segment", "evaluate"}
+    assert all("cps4_2_0" in line for line in again)
+    # What it must not mix.
+    assert main(arguments(study, output, "--set", "stage2.epochs=3")) == 2
+    assert "another settings" in capsys.readouterr().err
+
+
+def test_a_job_array_and_a_broken_off_comparison_go_on(study, tmp_path, capsys) -> None:
+    output = tmp_path / "out"
+    few = ["--methods", "labelled-only", "mean-teacher", "--labelled", "1", "--seeds", "0", "1"]
+    assert main([*arguments(study, output, *few), "--count"]) == 0
+    assert capsys.readouterr().out.split() == ["4"]
+    assert main([*arguments(study, output, *few), "--job", "1"]) == 0
+    assert sorted(p.name for p in (output / "runs").iterdir()) == ["mean-teacher_1_0"]
+    command = [sys.executable, "-m", "CPS4Core", *arguments(study, output, *few), "--jobs", "2"]
+    child = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    for _ in range(600):
+        if (output / "runs" / "labelled-only_1_0" / "run.json").is_file():
+            break
+        time.sleep(0.1)
+    child.send_signal(signal.SIGTERM)
+    _, said = child.communicate(timeout=120)
+    assert child.returncode == 130, said
+    assert main(arguments(study, output, *few)) == 0
+    table = (output / MARKDOWN).read_text()
+    assert "±" in table  # two seeds
+    assert main([*arguments(study, output, *few), "--job", "4"]) == 2
+
+
+def test_a_failed_run_is_named_and_the_others_are_done(study, tmp_path, capsys) -> None:
+    output = tmp_path / "out"
+    few = ["--methods", "labelled-only", "mean-teacher", "--labelled", "1"]
+    # Something foreign lies where one run wants to be.
+    (output / "runs" / "mean-teacher_1_0").mkdir(parents=True)
+    (output / "runs" / "mean-teacher_1_0" / "notes.txt").write_text("mine")
+    assert main(arguments(study, output, *few)) == 1
+    assert "mean-teacher_1_0" in capsys.readouterr().err
+    assert "labelled-only" in (output / MARKDOWN).read_text()
+    assert "1 of 2 runs are not finished" in (output / REPORT).read_text()
+    assert (output / "runs" / "mean-teacher_1_0" / "notes.txt").read_text() == "mine"
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        (["--methods", "magic"], "No method 'magic'"),
+        (["--labelled", "0%"], "neither a number of cases"),
+        (["--labelled", "7"], "7 labelled training cases are wanted"),
+        (["--set", "stage2.epoch=2"], "epoch"),
+        (["--set", "stage2.options.magic=2"], "magic"),
+    ],
+)
+def test_bad_input_is_refused_before_anything_runs(study, tmp_path, capsys, more, said) -> None:
+    assert main(arguments(study, tmp_path / "out", *more)) == 2
+    assert said in capsys.readouterr().err
+    assert not (tmp_path / "out" / "runs").exists()
+
+
+def test_too_small_a_study_for_a_ratio(tmp_path, capsys) -> None:
+    study = write_tiny_study(tmp_path / "study", labelled=1, unlabelled=0, val=2)
+    splits = json.loads((study / "splits.json").read_text())
+    splits["val"], splits["test"] = ["val0"], ["val1"]
+    (study / "splits.json").write_text(json.dumps(splits))
+    assert main(arguments(study, tmp_path / "out", "--labelled", "1")) == 2
+    assert "no unlabelled training case is left" in capsys.readouterr().err
+
+
+def test_rows_share_a_stage_1_only_where_nothing_of_it_differs(study, tmp_path) -> None:
+    known = choose_rows(rows(), ["cps4", "cps4-token"])
+    matrix = Matrix(study, tmp_path, known, ("1",), (0,), settings=TINY_OPTIONS)
+    folders = [matrix.stage1_folder(Cell(name, "1", 0)) for name in known]
+    assert len(set(folders)) == 2
+    with pytest.raises(CPS4Error, match="Known"):
+        choose_rows(rows(), ["cps5"])
+
+
+def test_paired_tests_and_holm() -> None:
+    reference = {f"case{i}": 0.8 + i / 100 for i in range(7)}
+    worse = {case: value - 0.1 - i / 1000 for i, (case, value) in enumerate(reference.items())}
+    mixed = {case: value + (-1) ** i / 100 for i, (case, value) in enumerate(reference.items())}
+    found = paired_tests(reference, {"worse": worse, "mixed": mixed, "same": dict(reference)})
+    assert found["worse"].p == pytest.approx(2 / 2**7)  # all seven of one sign: the least possible
+    assert found["worse"].difference == pytest.approx(-0.103)
+    assert found["mixed"].p > 0.5 and found["same"].p == 1
+    assert paired_tests(reference, {"few": {"case0": 1.0}})["few"].p is None
+    assert holm({"a": 0.01, "b": 0.04, "c": 0.03}) == pytest.approx(
+        {"a": 0.03, "c": 0.06, "b": 0.06}
+    )

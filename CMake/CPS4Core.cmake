@@ -23,12 +23,15 @@ set(CORE_SCRIPTS
   CPS4Core/cli/__init__.py
   CPS4Core/cli/benchmark.py
   CPS4Core/cli/calibrate.py
+  CPS4Core/cli/compare.py
   CPS4Core/cli/demo.py
   CPS4Core/cli/evaluate.py
   CPS4Core/cli/info.py
   CPS4Core/cli/main.py
   CPS4Core/cli/maps.py
+  CPS4Core/cli/methods.py
   CPS4Core/cli/model.py
+  CPS4Core/cli/nnunet.py
   CPS4Core/cli/pretrain.py
   CPS4Core/cli/report.py
   CPS4Core/cli/segment.py
@@ -37,12 +40,28 @@ set(CORE_SCRIPTS
   CPS4Core/cli/train.py
   CPS4Core/cli/training_options.py
   CPS4Core/cli/worker.py
+  CPS4Core/comparison/__init__.py
+  CPS4Core/comparison/attention.py
+  CPS4Core/comparison/commands.py
+  CPS4Core/comparison/execute.py
+  CPS4Core/comparison/figures.py
+  CPS4Core/comparison/matrix.py
+  CPS4Core/comparison/page.py
+  CPS4Core/comparison/scores.py
+  CPS4Core/comparison/significance.py
+  CPS4Core/comparison/steps.py
+  CPS4Core/comparison/tables.py
   CPS4Core/config.py
   CPS4Core/device.py
   CPS4Core/encoders/__init__.py
+  CPS4Core/encoders/class_map.py
+  CPS4Core/encoders/class_maps.py
+  CPS4Core/encoders/contrastive_map.py
   CPS4Core/encoders/prompt_attention.py
   CPS4Core/encoders/text.py
+  CPS4Core/encoders/text_tokens.py
   CPS4Core/encoders/torchvision_import.py
+  CPS4Core/encoders/upsampling.py
   CPS4Core/encoders/vision.py
   CPS4Core/errors.py
   CPS4Core/evaluation/__init__.py
@@ -86,13 +105,35 @@ set(CORE_SCRIPTS
   CPS4Core/levels/profile.py
   CPS4Core/levels/sequence.py
   CPS4Core/methods/__init__.py
+  CPS4Core/methods/amvlm_text_mask.py
+  CPS4Core/methods/bcp.py
+  CPS4Core/methods/class_contrast.py
+  CPS4Core/methods/cps.py
   CPS4Core/methods/cps4.py
   CPS4Core/methods/decoded_loss.py
+  CPS4Core/methods/dice.py
+  CPS4Core/methods/ema.py
   CPS4Core/methods/enhanced_label.py
+  CPS4Core/methods/graphcl.py
   CPS4Core/methods/labelled_only.py
+  CPS4Core/methods/largest_component.py
+  CPS4Core/methods/mc_net.py
   CPS4Core/methods/mean_teacher.py
+  CPS4Core/methods/mean_teacher_soft.py
   CPS4Core/methods/method.py
+  CPS4Core/methods/options.py
+  CPS4Core/methods/patch_mix.py
+  CPS4Core/methods/ramp.py
+  CPS4Core/methods/rectangle.py
+  CPS4Core/methods/rows.py
+  CPS4Core/methods/second_network.py
+  CPS4Core/methods/ss_net.py
+  CPS4Core/methods/strong_view.py
+  CPS4Core/methods/teacher.py
   CPS4Core/methods/tissue.py
+  CPS4Core/methods/ucmt.py
+  CPS4Core/methods/unimatch.py
+  CPS4Core/methods/virtual_adversarial.py
   CPS4Core/model_card/__init__.py
   CPS4Core/model_card/card.py
   CPS4Core/model_card/measure.py
@@ -102,8 +143,13 @@ set(CORE_SCRIPTS
   CPS4Core/model_export.py
   CPS4Core/model_folder.py
   CPS4Core/networks/__init__.py
+  CPS4Core/networks/blocks.py
+  CPS4Core/networks/decoder.py
   CPS4Core/networks/normalisation.py
   CPS4Core/networks/resunet.py
+  CPS4Core/peers/__init__.py
+  CPS4Core/peers/nnunet.py
+  CPS4Core/peers/outside_command.py
   CPS4Core/phantom/__init__.py
   CPS4Core/phantom/acquisition.py
   CPS4Core/phantom/anatomy.py
@@ -121,9 +167,25 @@ set(CORE_SCRIPTS
   CPS4Core/phantom/texture.py
   CPS4Core/phantom/variety.py
   CPS4Core/pretrain/__init__.py
+  CPS4Core/pretrain/amvlm.py
+  CPS4Core/pretrain/captions.py
+  CPS4Core/pretrain/clip.py
+  CPS4Core/pretrain/contrastive.py
+  CPS4Core/pretrain/contrastive_options.py
+  CPS4Core/pretrain/cps4.py
+  CPS4Core/pretrain/dusss.py
+  CPS4Core/pretrain/egma.py
+  CPS4Core/pretrain/egma_mask.py
+  CPS4Core/pretrain/gaussians.py
   CPS4Core/pretrain/losses.py
-  CPS4Core/pretrain/pretraining.py
+  CPS4Core/pretrain/medclip.py
+  CPS4Core/pretrain/mgca.py
+  CPS4Core/pretrain/momentum.py
+  CPS4Core/pretrain/objective.py
   CPS4Core/pretrain/targets.py
+  CPS4Core/pretrain/text_guided.py
+  CPS4Core/pretrain/tokens.py
+  CPS4Core/pretrain/two_views.py
   CPS4Core/progress.py
   CPS4Core/prompt_maps/__init__.py
   CPS4Core/prompt_maps/batch.py
@@ -132,11 +194,13 @@ set(CORE_SCRIPTS
   CPS4Core/prompt_maps/otsu.py
   CPS4Core/prompt_maps/volume.py
   CPS4Core/report/__init__.py
+  CPS4Core/report/attention_picture.py
   CPS4Core/report/comparison_picture.py
   CPS4Core/report/curves.py
   CPS4Core/report/evaluation_part.py
   CPS4Core/report/folders.py
   CPS4Core/report/html.py
+  CPS4Core/report/map_panel.py
   CPS4Core/report/maps_part.py
   CPS4Core/report/metrics_table.py
   CPS4Core/report/overlay.py
@@ -173,6 +237,7 @@ set(CORE_SCRIPTS
   CPS4Core/training/logs.py
   CPS4Core/training/loop.py
   CPS4Core/training/partial_labels.py
+  CPS4Core/training/processes.py
   CPS4Core/training/run.py
   CPS4Core/training/stage1.py
   CPS4Core/training/stage2.py
@@ -201,6 +266,7 @@ set(CORE_SCRIPTS
   )
 
 set(CORE_RESOURCES
+  CPS4Core/methods/rows.yaml
   CPS4Core/presets/best.yaml
   CPS4Core/presets/cpu.yaml
   CPS4Core/presets/paper.yaml

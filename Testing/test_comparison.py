@@ -11,11 +11,12 @@ import time
 from pathlib import Path
 
 import pytest
+from test_nnunet_peer import calls  # noqa: F401
 from tiny_study import TINY_OPTIONS, write_tiny_study
 
 from CPS4Core.cli.main import main
 from CPS4Core.comparison.matrix import Cell, Matrix, choose_rows
-from CPS4Core.comparison.page import MARKDOWN, REPORT
+from CPS4Core.comparison.page import CASES, MARKDOWN, REPORT
 from CPS4Core.comparison.significance import holm, paired_tests
 from CPS4Core.errors import CPS4Error
 from CPS4Core.methods.rows import rows
@@ -125,6 +126,66 @@ def test_too_small_a_study_for_a_ratio(tmp_path, capsys) -> None:
     (study / "splits.json").write_text(json.dumps(splits))
     assert main(arguments(study, tmp_path / "out", "--labelled", "1")) == 2
     assert "no unlabelled training case is left" in capsys.readouterr().err
+
+
+def test_all_labels_are_one_run_for_every_ratio(study, tmp_path) -> None:
+    output = tmp_path / "out"
+    few = ["--methods", "fully-supervised", "labelled-only"]
+    assert main(arguments(study, output, *few)) == 0
+    runs = sorted(p.name for p in (output / "runs").iterdir())
+    assert runs == ["fully-supervised_all_0", "labelled-only_1_0", "labelled-only_2_0"]
+    line = next(t for t in (output / MARKDOWN).read_text().splitlines() if "| fully-" in t[:12])
+    cells = [cell.strip() for cell in line.split("|")[2:6]]
+    assert cells[0] and cells[:2] == cells[2:]
+
+
+def test_rows_of_ones_own_and_stage_1_alone(study, tmp_path) -> None:
+    file, output = tmp_path / "mine.yaml", tmp_path / "out"
+    file.write_text(
+        "plain: [inference.levels=raw]\n"
+        "rows:\n"
+        "  labelled, slowly: {method: labelled-only, set: [stage2.learning_rate=0.0001]}\n"
+        "  maps of clip: {objective: clip}\n"
+    )
+    few = ["--rows", str(file), "--methods", "all", "--labelled", "1", "--seeds", "0", "1"]
+    assert main(arguments(study, output, *few, "--fixed-seed", "5")) == 0
+    tables = (output / MARKDOWN).read_text()
+    assert "| labelled, slowly |" in tables and "| maps of clip |" in tables
+    runs = {p.name: json.loads((p / "run.json").read_text()) for p in (output / "runs").iterdir()}
+    trained = [content for name, content in runs.items() if name.startswith("labelled-slowly_1_")]
+    assert len(runs) == 4 and [content["seed"] for content in trained] == [5, 5]
+    assert trained[0]["labelled"] != trained[1]["labelled"]
+    assert trained[0]["config"]["stage2"]["learning_rate"] == 0.0001
+    assert trained[0]["config"]["inference"]["levels"] == "raw"
+    assert "0 of" not in (output / REPORT).read_text()  # nothing is missing
+    assert main([*arguments(study, output, *few), "--methods", "cps4"]) == 2
+
+
+def test_nnunet_is_a_row_where_it_is_installed(study, tmp_path, calls, monkeypatch) -> None:  # noqa: F811
+    output = tmp_path / "out"
+    monkeypatch.setenv("TRUTH", str(study / "labelsTr"))
+    assert "nnunet" in choose_rows(rows(), ["all"])
+    few = ["--methods", "nnunet", "labelled-only", "--labelled", "1"]
+    assert main(arguments(study, output, *few, "--reference", "labelled-only")) == 0
+    assert "| nnunet | 100.0 | 100.0 |" in (output / MARKDOWN).read_text()
+    assert {call[0] for call in calls()} >= {"nnUNetv2_train", "nnUNetv2_predict"}
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert "nnunet" not in choose_rows(rows(), ["all"])
+    with pytest.raises(CPS4Error, match="pip install nnunetv2"):
+        choose_rows(rows(), ["nnunet"])
+
+
+def test_test_cases_may_lie_in_a_folder_of_their_own(study, tmp_path) -> None:
+    splits = json.loads((study / "splits.json").read_text())
+    for part in ("images", "labels"):
+        (study / f"{part}Ts").mkdir()
+        for file in (study / f"{part}Tr").glob("val[12]*"):
+            file.rename(study / f"{part}Ts" / file.name)
+    (study / "splits.json").write_text(json.dumps(splits | {"test": []}))
+    few = ["--methods", "labelled-only", "--labelled", "1"]
+    assert main(arguments(study, tmp_path / "out", *few)) == 0
+    lines = (tmp_path / "out" / CASES).read_text().splitlines()
+    assert [line.split(",")[3] for line in lines[1:]] == ["val1", "val2"]
 
 
 def test_rows_share_a_stage_1_only_where_nothing_of_it_differs(study, tmp_path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 from tiny_study import TINY_OPTIONS, tiny_config, write_tiny_study
@@ -14,6 +15,8 @@ from CPS4Core.methods.method import method_class, methods
 from CPS4Core.methods.rows import row, rows, trainable_row
 from CPS4Core.model_folder import read_model
 from CPS4Core.pretrain.objective import objective_class, objectives
+
+ROOT = Path(__file__).parents[1]
 
 
 def test_every_method_has_a_row_of_its_name():
@@ -92,6 +95,50 @@ def test_the_best_row_is_the_best_preset_and_switches_it_on_elsewhere():
     schedule = {"learning_rate", "milestones", "validate_every", "confidence"}
     ours, theirs = (c.stage2.model_dump(exclude=sizes | schedule) for c in (elsewhere, best))
     assert ours == theirs
+
+
+def test_in_a_comparison_every_row_but_the_best_runs_plainly():
+    paper = load_config("paper")
+    for name, found in rows().items():
+        config = load_config("cpu", [*found.plain, *found.overrides])
+        if name == "cps4-best" or found.outside:
+            continue
+        assert config.phantoms.count == 0 and config.inference.levels == "raw", name
+        fields = ("pseudo_labels", "text_weight", "enhanced_weight", "enhanced")
+        for field in fields:
+            assert getattr(config.stage2, field) == getattr(paper.stage2, field), (name, field)
+    best = row("cps4-best")
+    assert not best.plain and load_config("cpu", best.overrides) == load_config("cpu")
+
+
+def test_vision_language_rows_differ_from_cps4_in_stage_1_alone():
+    ours = load_config("cpu", [*row("cps4").plain, *row("cps4").overrides])
+    names = [*objectives(), "cps4-token", "cps4-pixel"]
+    for name in names:
+        theirs = load_config("cpu", [*row(name).plain, *row(name).overrides])
+        assert theirs.model_copy(update={"stage1": ours.stage1}) == ours, name
+    token, pixel = (
+        load_config("cpu", row(f"cps4-{t}").overrides).stage1 for t in ("token", "pixel")
+    )
+    assert (token.token_weight, token.pixel_weight) == (pixel.pixel_weight, pixel.token_weight)
+    assert token.pixel_weight == 0 < token.token_weight
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["[1]", "rows: {}", "rows: {a: {methd: cps4}}", "rows: {a: {set: [1]}}", "rows: [a", "a: {}"],
+)
+def test_a_file_of_rows_that_is_none_is_refused(tmp_path, text):
+    file = tmp_path / "rows.yaml"
+    file.write_text(text)
+    with pytest.raises(CPS4Error, match=r"rows\.yaml"):
+        rows(file)
+
+
+@pytest.mark.parametrize("file", sorted((ROOT / "scripts" / "rows").glob("*.yaml")), ids=str)
+def test_the_rows_of_the_documents_are_configurations(file):
+    for found in rows(file).values():
+        load_config("cpu", [*found.plain, *found.overrides])
 
 
 def test_text_masks_are_an_option_of_their_row():

@@ -1,4 +1,4 @@
-"""Case by case after scripts/compare_methods.py: a table and a picture of every scored case.
+"""Case by case after cps4 compare: a table and a picture of every scored case.
 
     python scripts/compare_cases.py STUDY runs/comparison --row cps4 --labelled 5% 25%
 
@@ -51,7 +51,7 @@ def main() -> None:
     """Read the arguments and write table and pictures."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("study", type=Path)
-    parser.add_argument("comparison", type=Path, help="--output of compare_methods.py")
+    parser.add_argument("comparison", type=Path, help="--output of cps4 compare")
     parser.add_argument("--row", default="cps4")
     parser.add_argument("--labelled", nargs="+", default=["5%", "25%"])
     args = parser.parse_args()

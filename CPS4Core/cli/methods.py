@@ -55,6 +55,7 @@ def describe(row: Row) -> dict[str, Any]:
         "stage2": row.method,
         "labelled": row.labelled,
         "set": list(row.set),
+        "plain": list(row.plain),
         "command": row.outside or f"cps4 train STUDY --output RUN --method {row.name}",
         "cost": None,
         "formula": None,
@@ -107,6 +108,8 @@ def as_text(one: dict[str, Any]) -> Iterator[str]:
             yield f"{key}: {one[key]}"
     if one["set"]:
         yield f"fixed: {', '.join(one['set'])}"
+    if one["plain"]:
+        yield f"in a comparison: {', '.join(one['plain'])}"
     for key, stage in (("stage1_cost", "stage 1"), ("cost", "stage 2")):
         if one[key]:
             from CPS4Core.methods.method import Cost

@@ -22,6 +22,12 @@ def ratio_curve(matrix: Matrix, runs: list[RunScores], path: Path) -> None:
     places = range(len(matrix.labelled))
     lines = []
     for number, row in enumerate(matrix.rows):
+        color = plt.get_cmap("tab20")(number % 20)
+        if matrix.rows[row].labelled:  # the same at every ratio
+            bound = spread(select(matrix, runs, row, matrix.labelled[0]), "dice")
+            if bound:
+                axes.axhline(100 * bound.mean, label=row, color=color, linestyle="--", linewidth=1)
+            continue
         found = [spread(select(matrix, runs, row, ratio), "dice") for ratio in matrix.labelled]
         known = [(x, s) for x, s in zip(places, found, strict=True) if s]
         if known:
@@ -33,7 +39,7 @@ def ratio_curve(matrix: Matrix, runs: list[RunScores], path: Path) -> None:
             [100 * (s.sd or 0) for _, s in known],
             label=row,
             color=plt.get_cmap("tab20")(number % 20),
-            marker="osD^v<>P*X"[number % 10],
+            marker="osD^v<>P*X"[(number + number // 20) % 10],
             markersize=5,
             capsize=2,
             linewidth=2.4 if row.startswith("cps4") else 1.2,

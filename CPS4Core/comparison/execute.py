@@ -4,8 +4,8 @@ A finished step is not repeated, a failed run does not stop the others, and seve
 machines may work on one output folder: each run is locked while somebody works on it.
 
 runs/RUN/scores/metrics.json   the last step: this run is finished
-runs/RUN/cost.json             what the training cost
-logs/RUN.txt                   what its commands said
+runs/RUN/cost.json             the seconds of the training
+logs/RUN.txt                   what its commands said, and how long each took
 commands.txt                   every command, to be run by hand
 """
 
@@ -30,6 +30,7 @@ from CPS4Core.files import read_json, write_json
 from CPS4Core.progress import Progress
 
 SCORES, COST, COMMANDS = "scores/metrics.json", "cost.json", "commands.txt"
+BEGUN = ("run.json", "peer.json")
 POLL_SECONDS = 0.5
 
 
@@ -112,14 +113,19 @@ class Executor:
                 return
             with self._process(run, commands) as process:
                 if first == run:
-                    self._work(process, commands.stage1(first))
+                    self._stage1(process, first, commands)
                     return
                 if first is not None:
                     with self._claimed(first, wait_for_it=True):
-                        if not (first / SCORES).is_file():
-                            self._work(process, commands.stage1(first))
+                        self._stage1(process, first, commands)
                 self._train(process, run, commands.training(first))
                 self._work(process, commands.scoring())
+
+    def _stage1(self, process: Steps, run: Path, commands: Commands) -> None:
+        if not (run / SCORES).is_file():
+            training, *scoring = commands.stage1(run)
+            self._train(process, run, training)
+            self._work(process, scoring)
 
     def _train(self, process: Steps, run: Path, line: list[str]) -> None:
         cost = read_json(run / COST) if (run / COST).is_file() else {"seconds": 0.0}
@@ -128,7 +134,7 @@ class Executor:
             self._work(process, [line])
         finally:  # the seconds of an interrupted training count, too
             cost["seconds"] += time.monotonic() - began
-            if run.is_dir():
+            if any((run / name).is_file() for name in BEGUN):  # else the folder is not ours
                 write_json(run / COST, cost)
 
     def _work(self, process: Steps, lines: Iterable[list[str]]) -> None:
@@ -142,9 +148,13 @@ class Executor:
                     file.write(f"{text}\n")
             with open(process.log, "a", encoding="utf-8") as file:
                 file.write(f"$ {text}\n")
-            if code := process.run(line):
+            began = time.monotonic()
+            code = process.run(line)
+            with open(process.log, "a", encoding="utf-8") as file:
+                file.write(f"# {time.monotonic() - began:.1f} s\n")
+            if code:
                 said = process.log.read_text(encoding="utf-8", errors="replace").splitlines()
-                last = next(t for t in reversed(said) if t.strip())
+                last = next(t for t in reversed(said) if t.strip() and t[0] != "#")
                 raise RunFailed(f"{line[0]} ended with {code}: {last} (log: {process.log})")
 
     @contextmanager

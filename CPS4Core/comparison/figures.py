@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
+
 from CPS4Core.comparison.matrix import Matrix
 from CPS4Core.comparison.scores import RunScores, select, spread
 from CPS4Core.files import atomic_path
@@ -62,7 +64,8 @@ def ablation_bars(
         found = spread(select(matrix, runs, row, ratio), "dice")
         if found is None:
             continue
-        axes.bar(place, 100 * found.mean, yerr=100 * (found.sd or 0), capsize=4, color="#4878a8")
+        sd = None if found.sd is None else 100 * found.sd
+        axes.bar(place, 100 * found.mean, yerr=sd, capsize=4, color="#4878a8")
         height = 100 * (found.mean + (found.sd or 0))
         axes.annotate(f"{100 * found.mean:.1f}", (place, height), ha="center", va="bottom")
     axes.set_xticks(range(len(rows)), rows, rotation=15)
@@ -92,23 +95,25 @@ def overlays(matrix: Matrix, runs: list[RunScores], ratio: str, path: Path) -> l
     chosen = list(dict.fromkeys((ranked[len(ranked) // 2], ranked[0])))
     study = matrix.opened
     held = study.test_cases | study.cases
-    pictures, spacings = [], []
+    pictures, spacings, notes = [], [], []
     for case in chosen:
         label = held[case].label
         assert label is not None
         stack = to_sagittal(read_volume(held[case].image))
         truth = study.schema.to_indices(to_sagittal(read_label_map(label)).array)
         shown = int(((truth > 0) & (truth < 255)).sum(axis=(1, 2)).argmax())
-        found = {}
+        found: dict[str, np.ndarray] = {}
+        scores: dict[str, str] = {}
         for row, run in mine.items():
             file = label_files(matrix.folder(run.cell) / "found").get(case)
             if file is not None and case in run.cases:
                 values = to_sagittal(read_label_map(file)).array
-                name = f"{row} {run.cases[case]['dice']:.2f}"
-                found[name] = study.schema.to_indices(values)[shown]
+                found[row] = study.schema.to_indices(values)[shown]
+                scores[row] = f"{run.cases[case]['dice']:.2f}"
         pictures.append((f"{case}, {ratio} labelled", stack.array[shown], truth[shown], found))
         spacings.append(stack.spacing[1:])
-    comparison_picture(pictures, study.schema, path, spacings)
+        notes.append(scores)
+    comparison_picture(pictures, study.schema, path, spacings, notes=notes)
     return chosen
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from statistics import mean, stdev
 
 from CPS4Core.comparison.execute import COST, SCORES
@@ -15,7 +16,8 @@ from CPS4Core.model_folder import read_model
 @dataclass(frozen=True)
 class RunScores:
     """One finished run: `cases` holds its measures by case id and name, `cost` what it cost
-    (`seconds`, and what the model's description says of its training)."""
+    (`seconds` of stage 2, `stage1_seconds` of the stage 1 that it may share with others, and what
+    the model's description says of its training)."""
 
     cell: Cell
     cases: Mapping[str, Mapping[str, float]]
@@ -45,7 +47,10 @@ def read_scores(matrix: Matrix) -> list[RunScores]:
             continue
         content = read_json(folder / SCORES, "scores of a run")
         cases = {case: entry["measures"] for case, entry in content["cases"].items()}
-        cost = read_json(folder / COST) if (folder / COST).is_file() else {}
+        cost = _cost(folder)
+        first = matrix.stage1_folder(cell)
+        if first is not None and "seconds" in (before := _cost(first)):
+            cost["stage1_seconds"] = before["seconds"]
         if not matrix.rows[cell.row].outside:
             cost |= read_model(folder / "model").metrics["stage2"].get("cost", {})
         found.append(RunScores(cell, cases, cost))
@@ -63,6 +68,10 @@ def read_map_scores(matrix: Matrix) -> list[RunScores]:
         cases = {case: entry["measures"] for case, entry in content["cases"].items()}
         found[folder.name] = RunScores(cell, cases, {})
     return list(found.values())
+
+
+def _cost(folder: Path) -> dict[str, float]:
+    return read_json(folder / COST) if (folder / COST).is_file() else {}
 
 
 def select(matrix: Matrix, runs: list[RunScores], row: str, labelled: str) -> list[RunScores]:

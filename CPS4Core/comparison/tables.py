@@ -7,6 +7,7 @@ import io
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from statistics import mean
 
 from CPS4Core.comparison.matrix import Matrix
 from CPS4Core.comparison.scores import RunScores, by_case, select, spread
@@ -105,16 +106,17 @@ def cost_table(matrix: Matrix, runs: list[RunScores]) -> ResultTable:
         "forwards": "forward passes a step",
         "backwards": "backward passes a step",
     }
+    times = {"seconds": "seconds", "stage1_seconds": "seconds, stage 1"}
     table = ResultTable(
-        "Cost of a training (stage 2) on this machine", ["method", *columns.values(), "seconds"]
+        "Cost of a training (stage 2; stage 1 apart, rows may share it)",
+        ["method", *columns.values(), *times.values()],
     )
     for row in matrix.rows:
         mine = [r.cost for r in runs if r.cell.row == row]
-        seconds = [cost["seconds"] for cost in mine if "seconds" in cost]
         if mine:
             counts = [_count(mine[0].get(name)) for name in columns]
-            shown = f"{sum(seconds) / len(seconds):.0f}" if seconds else ""
-            table.rows.append([row, *counts, shown])
+            spent = ([cost[name] for cost in mine if name in cost] for name in times)
+            table.rows.append([row, *counts, *(f"{mean(s):.0f}" if s else "" for s in spent)])
     return table
 
 

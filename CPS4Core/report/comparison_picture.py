@@ -23,7 +23,7 @@ from CPS4Core.report.overlay import (
 )
 from CPS4Core.schema import LabelSchema
 
-MARGIN, GAP, HEAD, ROW_HEAD = 12, 6, 26, 24
+MARGIN, GAP, TITLE, NAME = 12, 6, 24, 22
 
 Row = tuple[str, np.ndarray, np.ndarray, Mapping[str, np.ndarray]]
 
@@ -34,6 +34,8 @@ def comparison_picture(
     path: str | PathLike[str],
     spacings: Sequence[tuple[float, float]] | None = None,
     height: int = 420,
+    notes: Sequence[Mapping[str, str]] | None = None,
+    across: int = 10,
 ) -> None:
     """Write a PNG with one row a case: the slice, the truth, then each method.
 
@@ -43,6 +45,8 @@ def comparison_picture(
         that lacks a case leaves its place empty.
     spacings: (row, col) in mm of each row's slice; default square pixels.
     height: of a panel in pixels.
+    notes: what stands behind a method's name above its panel, for each row by method.
+    across: panels beside each other; a row with more goes on in a further line.
 
     Raises ValueError without rows or for shapes that differ, CPS4Error if it cannot be written.
     """
@@ -50,33 +54,36 @@ def comparison_picture(
         raise ValueError("There is no case to show")
     methods = list(dict.fromkeys(name for row in rows for name in row[3]))
     spacings = spacings or [(1.0, 1.0)] * len(rows)
+    notes = notes or [{}] * len(rows)
     sizes = [
         display_size(row[1].shape, spacing, height)
         for row, spacing in zip(rows, spacings, strict=True)
     ]
     step = max(width for width, _ in sizes) + GAP
-    columns = ["image", "truth", *methods]
-    picture = Image.new(
-        "RGB",
-        (2 * MARGIN + len(columns) * step - GAP, HEAD + MARGIN + len(rows) * (height + ROW_HEAD)),
-        BACKGROUND_COLOR,
-    )
+    names = ["image", "truth", *methods]
+    lines = -(-len(names) // across)
+    row_height = TITLE + lines * (NAME + height + GAP)
+    width = 2 * MARGIN + min(len(names), across) * step - GAP
+    picture = Image.new("RGB", (width, 2 * MARGIN + len(rows) * row_height), BACKGROUND_COLOR)
     draw = ImageDraw.Draw(picture)
-    for place, name in enumerate(columns):
-        text = fitted(name, step - GAP, font(16))
-        draw.text((MARGIN + place * step, 6), text, fill=TEXT_COLOR, font=font(16))
     for number, ((title, plane, truth, results), size) in enumerate(zip(rows, sizes, strict=True)):
-        y = HEAD + number * (height + ROW_HEAD)
-        draw.text((MARGIN, y + 4), title, fill=MUTED_COLOR, font=font(14))
+        top = MARGIN + number * row_height
+        draw.text((MARGIN, top), title, fill=MUTED_COLOR, font=font(14))
         plain = grey_panel(plane, size)
-        picture.paste(plain, (MARGIN, y + ROW_HEAD))
-        for place, indices in enumerate([truth, *(results.get(m) for m in methods)], start=1):
-            if indices is None:
+        shown = [None, truth, *(results.get(method) for method in methods)]
+        for place, (name, indices) in enumerate(zip(names, shown, strict=True)):
+            line, column = divmod(place, across)
+            x, y = MARGIN + column * step, top + TITLE + line * (NAME + height + GAP)
+            if indices is None and name != "image":
                 continue
-            if indices.shape != plane.shape:
-                raise ValueError(f"{title}: labels {indices.shape} for a slice {plane.shape}")
-            labels = label_panel(indices, size)
-            panel = overlay(plain, labels, schema)
-            write_names(panel, labels, schema, 13)
-            picture.paste(panel, (MARGIN + place * step, y + ROW_HEAD))
+            text = fitted(f"{name} {notes[number].get(name, '')}".strip(), step - GAP, font(15))
+            draw.text((x, y), text, fill=TEXT_COLOR, font=font(15))
+            panel = plain
+            if indices is not None:
+                if indices.shape != plane.shape:
+                    raise ValueError(f"{title}: labels {indices.shape} for a slice {plane.shape}")
+                labels = label_panel(indices, size)
+                panel = overlay(plain, labels, schema)
+                write_names(panel, labels, schema, 13)
+            picture.paste(panel, (x, y + NAME))
     save_png(picture, path)

@@ -194,6 +194,18 @@ def test_comparison_has_a_column_for_each_method(tmp_path: Path) -> None:
         assert is_in(np.asarray(one), SCHEMA.structures[SCHEMA.index_of("T9") - 1].color)
 
 
+def test_many_methods_go_on_in_further_lines(tmp_path: Path) -> None:
+    grey, indices = small_case()
+    row = ("case", grey[3], indices[3], {f"method {i}": indices[3] for i in range(4)})
+    notes = [{"method 3": "0.93"}]
+    comparison_picture([row], SCHEMA, tmp_path / "one.png", notes=notes)
+    comparison_picture([row], SCHEMA, tmp_path / "two.png", notes=notes, across=3)
+    with Image.open(tmp_path / "one.png") as one, Image.open(tmp_path / "two.png") as two:
+        assert two.width < 0.6 * one.width and two.height > 1.8 * one.height
+        last = np.asarray(two)[two.height // 2 :, 2 * two.width // 3 :]
+        assert last.std() > 10  # the sixth panel
+
+
 # Curves
 
 

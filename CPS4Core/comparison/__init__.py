@@ -1,7 +1,9 @@
 """The benchmark: methods x labelled ratios x seeds on one study, and the tables and pictures of it.
 
 matrix.py        which runs there are, and in which folder each lives
-execute.py       one run after the other or side by side, resumable, each step a `cps4` command
+commands.py      the `cps4` commands that make a run
+steps.py         a process that runs them one after the other
+execute.py       one run after the other or side by side, resumable
 scores.py        what the finished runs scored, case by case
 significance.py  paired tests of every row against a reference row
 tables.py        the paper's table, numbering and shape apart, cost

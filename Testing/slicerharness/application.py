@@ -8,6 +8,7 @@ from typing import Any
 
 import slicer
 
+from slicerharness import subject_hierarchy
 from slicerharness.io_manager import IOManager
 from slicerharness.modules import Module, ModuleManager, Modules
 from slicerharness.scene import make_module_logics, make_scene, quiet
@@ -33,6 +34,7 @@ class ApplicationParts:
         with quiet():
             scene, logic, kept = make_scene(path)
             logics = make_module_logics(scene, logic)
+            subject_hierarchy.follow(scene)
         vars(self).update(
             temporaryPath=path,
             slicerHome=path,

@@ -48,6 +48,11 @@ def test_data_nodes_have_a_place_in_the_subject_hierarchy(tmp_path: Path) -> Non
     assert find("T2") == "Spine study"
 
 
+def test_the_application_tells_its_name_and_version() -> None:
+    assert slicer.app.applicationName == "Slicer"
+    assert (slicer.app.majorVersion, slicer.app.minorVersion) >= (5, 10)
+
+
 def test_settings_are_kept_apart_from_the_user() -> None:
     slicer.app.settings().setValue("CPS4/test", "value")
     assert qt.QSettings().value("CPS4/test") == "value"

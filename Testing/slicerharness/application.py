@@ -28,7 +28,8 @@ class ApplicationParts:
 
     def _begin(self, testing: bool, main_window: bool) -> None:
         """Make scene, logics and modules; `slicer.app` must already be this object."""
-        path = tempfile.mkdtemp(prefix="slicerharness-")
+        folder = tempfile.TemporaryDirectory(prefix="slicerharness-", ignore_cleanup_errors=True)
+        path = folder.name
         with quiet():
             scene, logic, kept = make_scene(path)
             logics = make_module_logics(scene, logic)
@@ -39,6 +40,7 @@ class ApplicationParts:
             cachePath=path,
             _scene=scene,
             _logic=logic,
+            _folder=folder,
             _kept=kept,
             _testing=testing,
             _options=SimpleNamespace(

@@ -139,7 +139,6 @@ def unload_module(name: str) -> None:
         vars(slicer.modules).pop(attribute, None)
     if panel is not None:
         panel._drop()
-        slicer.app.processEvents()
 
 
 def _modules() -> dict[str, Any]:

@@ -48,7 +48,10 @@ class SampleWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.ui.applyButton.connect("clicked(bool)", self.onApply)
         self.addObserver(slicer.mrmlScene, slicer.mrmlScene.EndCloseEvent, self.onClose)
         self.parameters = SampleParameterNode(self.logic.getParameterNode())
-        self.parameters.connectGui(self.ui)
+        bound = {w.property("SlicerParameterName"): w for w in vars(self.ui).values()}
+        bound.pop(None)
+        # connectGui() gives no tag to disconnect by
+        self.tag = self.parameters.connectParametersToGui(bound)
         self.history.append("setup")
 
     def enter(self):
@@ -59,6 +62,7 @@ class SampleWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     def cleanup(self):
         self.removeObservers()
+        self.parameters.disconnectGui(self.tag)
         self.history.append("cleanup")
 
     def onClose(self, caller, event):

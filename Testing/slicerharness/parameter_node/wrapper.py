@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import typing
+import weakref
 from dataclasses import dataclass
 from typing import Any
 
@@ -95,7 +96,7 @@ class _Wrapper:
         for name, connector in connectors.items():
             connector.write(self.getValue(name))
             connector.onChanged(lambda name=name, c=connector: self._from_gui(name, c))
-        self.AddObserver(vtk.vtkCommand.ModifiedEvent, lambda *_: self._to_gui())
+        self._observe()
         return tag
 
     def disconnectGui(self, guiTag: int | None) -> None:  # noqa: N803
@@ -124,6 +125,17 @@ class _Wrapper:
                 f"Cannot find a param with the given name: {name} in {list(self.allParameters)}"
             )
         return self.allParameters[name]
+
+    def _observe(self) -> None:
+        """Follow the node, which must not know this object: see README.md, "Observers"."""
+        reference = weakref.ref(self)
+
+        def on_modified(*_: Any) -> None:
+            alive = reference()
+            if alive is not None:
+                alive._to_gui()
+
+        self.AddObserver(vtk.vtkCommand.ModifiedEvent, on_modified)
 
     def _from_gui(self, name: str, connector: GuiConnector) -> None:
         with slicer.util.NodeModify(self):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from typing import Any
 
-from PySide6.QtCore import Property
+from PySide6.QtCore import Property, QCoreApplication, QEvent
 from PySide6.QtWidgets import QVBoxLayout
 
 from slicerharness.registry import cpp_class
@@ -59,5 +59,7 @@ class qSlicerScriptedLoadableModuleWidget(qSlicerWidget):  # noqa: N801
         self._python.exit()
 
     def _drop(self) -> None:
+        """Delete the panel now: deleteLater() waits for an event loop, which tests do not run."""
         self._python = None
         self.deleteLater()
+        QCoreApplication.sendPostedEvents(None, QEvent.Type.DeferredDelete.value)

@@ -172,22 +172,32 @@ class qMRMLNodeComboBox(QWidget):  # noqa: N801
         """(node ID, text) of each row; "None" has the ID ""."""
         if self._scene is None:
             return []
-        scene = self._scene
-        nodes = [scene.GetNthNode(k) for k in range(scene.GetNumberOfNodes())]
-        rows = [(node.GetID(), node.GetName()) for node in nodes if self._accepts(node)]
+        rows = [(node.GetID(), node.GetName()) for node in self._nodes()]
         return [("", self.noneDisplay), *rows] if self.noneEnabled else rows
 
-    def _accepts(self, node: Any) -> bool:
-        if node.GetHideFromEditors() and not self.showHidden:
-            return False
-        if node.GetClassName() in self.hideChildNodeTypes:
-            return False
-        return any(self._is_of_type(node, node_type) for node_type in self.nodeTypes)
+    def _nodes(self) -> list[Any]:
+        """The nodes that the properties let in, in the order of the scene."""
+        types, hidden = self.nodeTypes, self.showHidden
+        children, excluded = self.showChildNodeTypes, self.hideChildNodeTypes
+        accepted = [
+            node
+            for node_type in types
+            for node in _nodes_of(self._scene, node_type)
+            if (hidden or not node.GetHideFromEditors())
+            and node.GetClassName() not in excluded
+            and (children or node.GetClassName() == node_type)
+            and self._has_attributes(node, node_type)
+        ]
+        if len(types) > 1:
+            order = {
+                node.GetID(): k for k, node in enumerate(_nodes_of(self._scene, "vtkMRMLNode"))
+            }
+            accepted = sorted(
+                {n.GetID(): n for n in accepted}.values(), key=lambda n: order[n.GetID()]
+            )
+        return accepted
 
-    def _is_of_type(self, node: Any, node_type: str) -> bool:
-        exact = node.GetClassName() == node_type
-        if not exact and not (self.showChildNodeTypes and node.IsA(node_type)):
-            return False
+    def _has_attributes(self, node: Any, node_type: str) -> bool:
         return all(
             node.GetAttribute(name) is not None and value in (None, node.GetAttribute(name))
             for of_type, name, value in self._attributes
@@ -213,6 +223,12 @@ class qMRMLNodeComboBox(QWidget):  # noqa: N801
         emit(self, "currentNodeChanged", node)
         emit(self, "_validNodeChanged", node is not None)
         emit(self, "currentNodeIDChanged", node.GetID() if node else "")
+
+
+def _nodes_of(scene: Any, class_name: str) -> list[Any]:
+    collection = scene.GetNodesByClass(class_name)
+    collection.UnRegister(None)
+    return [collection.GetItemAsObject(k) for k in range(collection.GetNumberOfItems())]
 
 
 _ID = Qt.ItemDataRole.UserRole

@@ -15,7 +15,7 @@ import tempfile
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-sys.path[:0] = [str(HERE), str(HERE / "slicer"), str(HERE.parent), str(HERE.parent / "CPS4Segment")]
+sys.path[:0] = [str(HERE), str(HERE / "module"), str(HERE.parent), str(HERE.parent / "CPS4Segment")]
 
 
 def main() -> None:

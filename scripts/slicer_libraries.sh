@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # The shared libraries that Qt and OpenGL need to run without a display, for the tests in
-# Testing/slicer. On Debian and Ubuntu they are installed if this is root, else named; the tests
+# Testing/module. On Debian and Ubuntu they are installed if this is root, else named; the tests
 # are skipped without them.
 set -euo pipefail
 

@@ -99,9 +99,7 @@ def test_from_a_scan_to_a_model_that_learned_from_its_correction(
     schema = Study.open(study).schema
     label = sitk.GetArrayFromImage(sitk.ReadImage(str(study / "labelsTr" / "case_001.nii.gz")))
     assert ((label == schema.structures[schema.index_of("L4") - 1].value) == painted).all()
-    image = sitk.GetArrayFromImage(
-        sitk.ReadImage(str(study / "imagesTr" / "case_001_0000.nii.gz"))
-    )
+    image = sitk.GetArrayFromImage(sitk.ReadImage(str(study / "imagesTr" / "case_001_0000.nii.gz")))
     assert (image == pixels).all()
     record = (study / "corrections" / "case_001.json").read_text()
     assert "A. Radiologist" in record and "spider-t2-lumbar" in record

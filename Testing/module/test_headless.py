@@ -220,7 +220,7 @@ def stand_in(headless: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPat
     def use(code: str) -> None:
         core_that_does(code, tmp_path)
         monkeypatch.chdir(tmp_path)
-        monkeypatch.setattr(headless, "core_parent", lambda: tmp_path)
+        monkeypatch.setattr(core_path, "core_parent", lambda: tmp_path)
 
     return use
 

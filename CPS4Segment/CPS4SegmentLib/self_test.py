@@ -75,4 +75,4 @@ class SelfTest(ScriptedLoadableModuleTest):
         with tempfile.TemporaryDirectory(dir=slicer.app.temporaryPath) as folder:
             path = os.path.join(folder, "phantom.nrrd")
             sitk.WriteImage(image, path)
-            return slicer.util.loadVolume(path)
+            return slicer.util.loadVolume(path, {"show": False})

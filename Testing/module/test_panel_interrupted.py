@@ -141,12 +141,16 @@ def test_module_reloaded_in_the_middle(panel: Any, machine: Machine) -> None:
     assert names(run(again)) == {"L5"}
 
 
-def test_garbage_collection_after_the_module_does_no_harm(panel: Any) -> None:
-    """Python's collector takes the callbacks of a node that lives on, if nothing holds them."""
+def test_node_of_the_parameters_outlives_the_panel(panel: Any) -> None:
+    """Nothing of the panel listens any more, and Python's collector takes no callback in use."""
     slicer.modules.CPS4SegmentWidget.cleanup()
+    called: list[int] = []
+    panel.changed = lambda: called.append(1)
     gc.collect()
     node = slicer.mrmlScene.GetSingletonNode("CPS4Segment", "vtkMRMLScriptedModuleNode")
     node.SetAttribute("changed", "by another module")
+    make_volume()
+    assert called == []
 
 
 def test_scene_saved_and_loaded_keeps_the_choices(

@@ -33,7 +33,7 @@ def test_starter_model_through_the_real_worker(load_module: Any, tmp_path: Path)
     qt.QSettings().remove("CPS4SpineSegment")
     image, _ = make_phantom(3, 256, slices=12, sacrum_visible=True)
     sitk.WriteImage(image, str(tmp_path / "spine.nrrd"))
-    volume = slicer.util.loadVolume(str(tmp_path / "spine.nrrd"))
+    volume = slicer.util.loadVolume(str(tmp_path / "spine.nrrd"), {"show": False})
     widget = load_module(MODULE)[1]
     widget.parent.show()
     widget.enter()

@@ -70,8 +70,8 @@ class CPS4SegmentWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     def __init__(self, parent: Any = None):
         ScriptedLoadableModuleWidget.__init__(self, parent)
         VTKObservationMixin.__init__(self)
-        self.logic: CPS4SegmentLogic | None = None
-        self.panel: Panel | None = None
+        self.logic: Any = None
+        self.panel: Any = None
 
     def setup(self) -> None:
         ScriptedLoadableModuleWidget.setup(self)

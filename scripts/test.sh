@@ -1,6 +1,8 @@
 #!/usr/bin/env bash
-# Sets up .venv and runs the tests; options go to pytest.
+# Sets up .venv and what the Slicer tests need, and runs the tests; options go to pytest.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 ./scripts/setup.sh
-exec .venv/bin/python -m pytest "$@"
+./scripts/slicer_libraries.sh
+# UTF-8 whatever the locale: some libraries set it anew when they are loaded.
+exec env PYTHONUTF8=1 .venv/bin/python -m pytest "$@"

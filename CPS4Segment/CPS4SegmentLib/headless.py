@@ -9,7 +9,6 @@ of Slicer while it runs, its exit code becomes Slicer's.
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -20,7 +19,7 @@ from queue import Empty, Queue
 from threading import Thread
 from typing import IO, Any
 
-from CPS4SegmentLib.core_path import core_parent
+from CPS4SegmentLib.core_path import core_command, core_environment
 
 FAILED, CANCELLED = 1, 130
 WAKE_SECONDS = 0.5
@@ -36,7 +35,7 @@ def run(command: str, arguments: Sequence[str]) -> int:
     """
     arguments = list(arguments[1:] if arguments[:1] == ["--"] else arguments)
     try:
-        child = _start(["-m", "CPS4Core", command, *arguments])
+        child = _start([command, *arguments])
         try:
             with _signals_reach(child) as signals:
                 _stream(child)
@@ -56,22 +55,13 @@ def run(command: str, arguments: Sequence[str]) -> int:
 
 
 def _start(arguments: list[str]) -> subprocess.Popen[str]:
-    python = shutil.which("PythonSlicer") or sys.executable
-    paths = [str(core_parent()), os.environ.get("PYTHONPATH", "")]
-    environment = os.environ | {
-        "PYTHONPATH": os.pathsep.join(filter(None, paths)),
-        # A folder CPS4Core where the user happens to stand must not come first (Python 3.11 on).
-        "PYTHONSAFEPATH": "1",
-        "PYTHONIOENCODING": "utf-8",
-        "PYTHONUNBUFFERED": "1",
-    }
     # PythonSlicer is a launcher with the interpreter as its child: signals go to both of them.
     alone: dict[str, Any] = {"start_new_session": True}
     if os.name == "nt":
         alone = {"creationflags": subprocess.CREATE_NO_WINDOW}
     return subprocess.Popen(
-        [python, *arguments],
-        env=environment,
+        [*core_command(), *arguments],
+        env=core_environment(),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 from collections.abc import Callable
 from typing import Any
@@ -20,7 +19,6 @@ _COLORS = {"info": "", "warning": "color: #b06000;", "error": "color: #c02020;"}
 _CONNECTED: list[Any] = []
 """Every wrapper that was connected to widgets. Slicer before 5.12 leaves its observer on the node,
 and crashes at the node's next change once Python's garbage collection has taken the wrapper."""
-_LEVELS = {"info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
 
 
 class Panel:
@@ -60,8 +58,10 @@ class Panel:
         return slicer.util.childWidgetVariables(widget)
 
     def say(self, text: str, level: str = "info") -> None:
-        """Put a line where the user sees it; `level` is info, warning or error."""
-        logging.log(_LEVELS[level], "CPS4: %s", text)
+        """Put a line where the user sees it; `level` is info, warning or error.
+
+        It does not go to Slicer's log file: such lines name volumes, which may be patients' names.
+        """
         self.ui.statusLabel.setStyleSheet(_COLORS[level])
         self.ui.statusLabel.setText(text)
         for listener in self.listeners:

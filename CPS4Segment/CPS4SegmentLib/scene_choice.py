@@ -6,8 +6,7 @@ from typing import Any
 
 import slicer
 
-RESULT = "CPS4.Result"
-"""Node attribute of a segmentation that a model made."""
+from CPS4SegmentLib.result_record import RESULT
 
 
 def active_volume() -> Any:

@@ -1,4 +1,4 @@
-"""The module's self-test: runs inside Slicer, on a made-up spine."""
+"""The module's self-test, to be run inside Slicer on a made-up spine."""
 
 from __future__ import annotations
 
@@ -49,7 +49,8 @@ class SelfTest(ScriptedLoadableModuleTest):
             return
         from CPS4Segment import CPS4SegmentLogic
 
-        volume, events = self.phantom(), []
+        volume = self.phantom()
+        events: list[dict[str, Any]] = []
         logic = CPS4SegmentLogic()
         try:
             segmentation = logic.segment(volume, on_event=events.append, timeout=60 * MINUTES)
@@ -74,4 +75,4 @@ class SelfTest(ScriptedLoadableModuleTest):
         with tempfile.TemporaryDirectory(dir=slicer.app.temporaryPath) as folder:
             path = os.path.join(folder, "phantom.nrrd")
             sitk.WriteImage(image, path)
-            return slicer.util.loadVolume(path)
+            return slicer.util.loadVolume(path, {"show": False})

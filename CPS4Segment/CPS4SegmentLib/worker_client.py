@@ -9,15 +9,12 @@ from __future__ import annotations
 
 import itertools
 import json
-import os
-import shutil
-import sys
 import time
 from collections.abc import Callable
 from typing import Any
 
 from CPS4Core.errors import CPS4Error
-from CPS4SegmentLib.core_path import core_parent
+from CPS4SegmentLib.core_path import core_command, core_environment
 from CPS4SegmentLib.worker_process import WorkerProcess
 
 POLL_MS = 50
@@ -165,7 +162,7 @@ class WorkerClient:
     def _start(self) -> None:
         self._ready, self._started = False, time.monotonic()
         try:
-            self._process = WorkerProcess(self._command or worker_command(), _environment())
+            self._process = WorkerProcess(self._command or worker_command(), core_environment())
         except (OSError, CPS4Error) as error:
             self._finish(
                 self._requests[0], "failed", f"The worker process cannot be started ({error})"
@@ -274,22 +271,5 @@ class WorkerClient:
 
 
 def worker_command() -> list[str]:
-    """Slicer's own Python, with the worker of CPS4Core."""
-    python = shutil.which("PythonSlicer") or sys.executable
-    if not python:
-        raise CPS4Error("Slicer's Python (PythonSlicer) was not found", cure="Reinstall Slicer")
-    return [python, "-m", "CPS4Core", "worker"]
-
-
-def _environment() -> dict[str, str]:
-    """As Slicer was started with, plus the folder that holds CPS4Core."""
-    try:
-        import slicer.util
-
-        environment = dict(slicer.util.startupEnvironment())
-    except (ImportError, AttributeError):
-        environment = dict(os.environ)
-    paths = [str(core_parent()), *environment.get("PYTHONPATH", "").split(os.pathsep)]
-    environment["PYTHONPATH"] = os.pathsep.join(dict.fromkeys(p for p in paths if p))
-    environment["PYTHONIOENCODING"] = "utf-8"
-    return environment
+    """How the worker is started."""
+    return [*core_command(), "worker"]

@@ -23,7 +23,14 @@ STILL_RUNNING = 99
 def main() -> int:
     """Run the script; its exit code."""
     options, rest = _options(sys.argv[1:])
-    slicerharness.start(testing=options.testing, main_window=not options.no_main_window)
+    app = slicerharness.start(testing=options.testing, main_window=not options.no_main_window)
+    try:
+        return _run(options, rest)
+    finally:
+        app._folder.cleanup()
+
+
+def _run(options: argparse.Namespace, rest: list[str]) -> int:
     for folder in options.module_paths:
         sys.path.insert(0, os.path.abspath(folder))
         for path in sorted(Path(folder).glob("*.py")):

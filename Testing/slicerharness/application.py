@@ -1,4 +1,4 @@
-"""`slicer.app`, the part of qSlicerApplication that needs no Qt."""
+"""`slicer.app`: scene, logics, modules, layout manager and settings."""
 
 from __future__ import annotations
 
@@ -7,16 +7,22 @@ from types import SimpleNamespace
 from typing import Any
 
 import slicer
+from PySide6.QtCore import QSettings, Signal
+from PySide6.QtWidgets import QApplication, QStyleFactory
 
+from slicerharness import subject_hierarchy
 from slicerharness.io_manager import IOManager
+from slicerharness.layout_manager import LayoutManager
+from slicerharness.main_window import MainWindow
 from slicerharness.modules import Module, ModuleManager, Modules
 from slicerharness.scene import make_module_logics, make_scene, quiet
 
 
-class ApplicationParts:
-    """What the application holds, with or without Qt."""
+class qSlicerApplication(QApplication):  # noqa: N801
+    """The application, made once by start()."""
 
-    applicationName = "Slicer"
+    cpp_in_slicer = True
+    startupCompleted = Signal()
     applicationVersion = "5.13.0-harness"
     majorVersion = 5
     minorVersion = 13
@@ -28,10 +34,12 @@ class ApplicationParts:
 
     def _begin(self, testing: bool, main_window: bool) -> None:
         """Make scene, logics and modules; `slicer.app` must already be this object."""
-        path = tempfile.mkdtemp(prefix="slicerharness-")
+        folder = tempfile.TemporaryDirectory(prefix="slicerharness-", ignore_cleanup_errors=True)
+        path = folder.name
         with quiet():
             scene, logic, kept = make_scene(path)
             logics = make_module_logics(scene, logic)
+            subject_hierarchy.follow(scene)
         vars(self).update(
             temporaryPath=path,
             slicerHome=path,
@@ -39,6 +47,7 @@ class ApplicationParts:
             cachePath=path,
             _scene=scene,
             _logic=logic,
+            _folder=folder,
             _kept=kept,
             _testing=testing,
             _options=SimpleNamespace(
@@ -52,11 +61,28 @@ class ApplicationParts:
             _layout=None,
             _main_window=None,
         )
+        self._keep_settings_apart()
         slicer.mrmlScene = scene
         slicer.modules = Modules()
         vars(self)["_modules"] = ModuleManager()
         for name, module_logic in logics.items():
             setattr(slicer.modules, name.lower(), Module(name, module_logic))
+        self.setStyle(QStyleFactory.create("Fusion"))
+        if main_window:
+            with quiet():  # of there being no X server
+                vars(self)["_layout"] = LayoutManager(scene, logic)
+            vars(self)["_main_window"] = MainWindow()
+
+    def _keep_settings_apart(self) -> None:
+        """The settings of the user's own Slicer are none of a test's business."""
+        QSettings.setDefaultFormat(QSettings.Format.IniFormat)
+        for scope in (QSettings.Scope.UserScope, QSettings.Scope.SystemScope):
+            QSettings.setPath(QSettings.Format.IniFormat, scope, self.temporaryPath)
+
+    def settings(self) -> QSettings:
+        return QSettings()
+
+    userSettings = revisionUserSettings = settings
 
     def applicationLogic(self) -> Any:
         return self._logic
@@ -101,10 +127,3 @@ class ApplicationParts:
 
     def moduleDocumentationUrl(self, name: str) -> str:
         return f"{self.documentationBaseUrl}en/latest/user_guide/modules/{name.lower()}.html"
-
-
-class Application(ApplicationParts):
-    """slicer.app for start(gui=False)."""
-
-    def processEvents(self) -> None:
-        """No Qt, no events."""

@@ -48,7 +48,7 @@ class ScriptedModule(Module):
 
     def widgetRepresentation(self) -> Any:
         """The panel, made when first asked for."""
-        if self._widget is None and "qt" in sys.modules:
+        if self._widget is None:
             from slicerharness.widgets.module_widget import qSlicerScriptedLoadableModuleWidget
 
             self._widget = qSlicerScriptedLoadableModuleWidget._make(self.name)
@@ -104,7 +104,7 @@ class ModuleManager:
 def load_module(path: str | os.PathLike[str]) -> tuple[types.ModuleType, Any]:
     """Load a scripted module as Slicer does: (its Python module, its widget after setup()).
 
-    The widget is None without Qt. Exceptions of the module are raised, not printed.
+    The widget is None if the module has none. Exceptions of the module are raised, not printed.
     """
     import slicer
 

@@ -13,12 +13,12 @@ import vtk
 from slicerharness.signals import keep_printed_errors
 
 
-def start(gui: bool = True, testing: bool = False, main_window: bool = True) -> Any:
+def start(testing: bool = False, main_window: bool = True) -> Any:
     """Make slicer.app, slicer.mrmlScene, slicer.modules, qt and ctk; once in a process.
 
     With `testing` slicer.util answers every question itself, as Slicer's --testing does; else
-    the test answers them (dialogs.py). Without `main_window` (--no-main-window) there are qt and
-    ctk, but no layout manager. Without `gui` there is no Qt at all. Returns slicer.app.
+    the test answers them (dialogs.py). Without `main_window` (--no-main-window) there is no layout
+    manager. Returns slicer.app.
     """
     if hasattr(slicer, "app"):
         return slicer.app
@@ -26,17 +26,16 @@ def start(gui: bool = True, testing: bool = False, main_window: bool = True) -> 
     keep_printed_errors()
     vtk.vtkOutputWindow.GetInstance().SetDisplayModeToAlwaysStdErr()
     _name_slicer_libraries()
+    _make_qt_modules()
     from slicerharness import i18n, packaging
+    from slicerharness.application import qSlicerApplication
 
     packaging.install()
     i18n.install()
-    if gui:
-        _make_qt_modules()
-        from slicerharness.gui_application import QtApplication as Application
-    else:
-        from slicerharness.application import Application
-    app = slicer.app = Application(["Slicer"]) if gui else Application()
-    app._begin(testing, main_window and gui)
+    app = slicer.app = qSlicerApplication(["Slicer"])
+    app.setOrganizationName("slicer.org")
+    app.setApplicationName("Slicer")
+    app._begin(testing, main_window)
     _make_python_modules()
     return app
 
@@ -52,20 +51,14 @@ def _make_qt_modules() -> None:
     widgets.import_all()
     for name, cls in widget_classes.items():
         setattr(ctk if name.startswith("ctk") else slicer, name, cls)
-    settings = sys.modules["qt"]
-    settings.QCoreApplication.setOrganizationName("slicerharness")
-    settings.QCoreApplication.setApplicationName("slicerharness")
 
 
 def _make_python_modules() -> None:
     """The Python packages of Slicer that slicer-core leaves out."""
-    from slicerharness import scripted_module
+    from slicerharness import parameter_node, scripted_module
 
     _publish("slicer.ScriptedLoadableModule", scripted_module)
-    if "qt" in sys.modules:
-        from slicerharness import parameter_node
-
-        _publish("slicer.parameterNodeWrapper", parameter_node)
+    _publish("slicer.parameterNodeWrapper", parameter_node)
     slicer.selfTests = {}
 
 

@@ -18,11 +18,6 @@ from slicerharness.signals import split_signature
 class QUiLoader(PySideUiLoader):
     """Loads a .ui file; its connections whose types exist only in C++ are made in Python."""
 
-    def __init__(self, parent: QObject | None = None):
-        super().__init__(parent)
-        for cls in widget_classes.values():
-            self.registerCustomWidget(cls)
-
     def load(self, device: Any, parent: QtWidgets.QWidget | None = None) -> QtWidgets.QWidget:
         """The root widget; RuntimeError for a widget class that is not known here."""
         root = ET.fromstring(
@@ -30,7 +25,8 @@ class QUiLoader(PySideUiLoader):
             if isinstance(device, QIODevice)
             else Path(device).read_bytes()
         )
-        _check_classes(root)
+        for name in _used_classes(root) & set(widget_classes):  # all of them would take a second
+            self.registerCustomWidget(widget_classes[name])
         _resolve_enums(root)
         connections = _take_vtk_connections(root)
         buffer = QBuffer()
@@ -49,12 +45,14 @@ class QUiLoader(PySideUiLoader):
         return widget
 
 
-def _check_classes(root: ET.Element) -> None:
+def _used_classes(root: ET.Element) -> set[str]:
+    """Names of the widget classes in a .ui file; RuntimeError for one that is not known here."""
     used = {widget.get("class", "") for widget in root.iter("widget")}
     known = {*widget_classes, "Line"}
     unknown = sorted(name for name in used - known if not hasattr(QtWidgets, name))
     if unknown:
         raise RuntimeError(f"the .ui uses widget classes that the harness does not know: {unknown}")
+    return used
 
 
 def _take_vtk_connections(root: ET.Element) -> list[tuple[str, str, str, str]]:

@@ -166,7 +166,7 @@ class qMRMLNodeComboBox(QWidget):  # noqa: N801
                     emit(self, "nodeAdded", self._scene.GetNodeByID(node_id))
             elif self._box.itemText(row) != text:
                 self._box.setItemText(row, text)
-        self._watch_names(ids)
+        self._watch()
 
     def _rows(self) -> list[tuple[str, str]]:
         """(node ID, text) of each row; "None" has the ID ""."""
@@ -204,15 +204,16 @@ class qMRMLNodeComboBox(QWidget):  # noqa: N801
             if of_type == node_type
         )
 
-    def _watch_names(self, ids: list[str]) -> None:
+    def _watch(self) -> None:
+        """Notice new names, and attributes by which a node comes in or goes out."""
         self._node_observers.clear()
-        for node_id in filter(None, ids):
-            node = self._scene.GetNodeByID(node_id)
-            self._node_observers.add(node, vtk.vtkCommand.ModifiedEvent, self._on_node_modified)
+        for node_type in self.nodeTypes:
+            for node in _nodes_of(self._scene, node_type) if self._scene else ():
+                self._node_observers.add(node, vtk.vtkCommand.ModifiedEvent, self._on_node_modified)
 
     def _on_node_modified(self) -> None:
-        texts = [self._box.itemText(row) for row in range(self._box.count)]
-        if texts != [text for _, text in self._rows()]:
+        shown = [(self._box.itemData(k), self._box.itemText(k)) for k in range(self._box.count)]
+        if shown != self._rows():
             self._refresh()
 
     def _on_activated(self) -> None:

@@ -10,16 +10,11 @@ from typing import Any
 
 import slicer
 import vtk
-from PySide6.QtCore import Property, Qt, Signal
+from PySide6.QtCore import Property, Signal
 from PySide6.QtWidgets import (
-    QButtonGroup,
     QFormLayout,
-    QGridLayout,
-    QGroupBox,
     QHBoxLayout,
     QPushButton,
-    QSizePolicy,
-    QToolButton,
     QVBoxLayout,
 )
 
@@ -28,7 +23,11 @@ from slicerharness.signals import emit
 from slicerharness.widgets.mrml_widget import qMRMLWidget
 from slicerharness.widgets.node_combo_box import qMRMLNodeComboBox
 from slicerharness.widgets.plain import Observers, kept
-from slicerharness.widgets.segment_effect import EFFECTS, qSlicerSegmentEditorAbstractEffect
+from slicerharness.widgets.segment_effect import (
+    EFFECTS,
+    EffectsBox,
+    qSlicerSegmentEditorAbstractEffect,
+)
 from slicerharness.widgets.segments_table import qMRMLSegmentsTableView
 
 
@@ -100,11 +99,8 @@ class qMRMLSegmentEditorWidget(qMRMLWidget):  # noqa: N801
         self._table.setMinimumHeight(140)
         layout.addWidget(self._table)
         self._table.selectionChanged.connect(self._on_selection)
-        self._effects = QGroupBox("Effects", self)
-        self._grid = QGridLayout(self._effects)
-        self._effect_buttons = QButtonGroup(self)
-        self._effect_buttons.setExclusive(False)
-        self._effect_buttons.buttonClicked.connect(self._on_effect_button)
+        self._effects = EffectsBox(self)
+        self._effects.chosen.connect(self.setActiveEffectByName)
         layout.addWidget(self._effects)
         row = QHBoxLayout()
         layout.addLayout(row)
@@ -228,25 +224,14 @@ class qMRMLSegmentEditorWidget(qMRMLWidget):  # noqa: N801
         node = self.mrmlSegmentEditorNode()
         if node:
             node.SetActiveEffectName(effect.name if effect else "")
-        for button in self._effects.findChildren(QToolButton):
-            button.setChecked(effect is not None and button.text == effect.name)
+        self._effects.check(effect.name if effect else "")
 
     def setActiveEffectByName(self, name: str) -> None:
         self.setActiveEffect(self._all_effects.get(name))
 
     def updateEffectList(self) -> None:
         """Make the effect buttons anew."""
-        for button in self._effects.findChildren(QToolButton):
-            self._grid.removeWidget(button)
-            button.deleteLater()
-        for k, name in enumerate(self._shown_effects()):
-            button = QToolButton(self._effects)
-            button.setText(name)
-            button.setCheckable(True)
-            button.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
-            button.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextOnly)
-            self._effect_buttons.addButton(button)
-            self._grid.addWidget(button, k // self.effectColumnCount, k % self.effectColumnCount)
+        self._effects.show_effects(self._shown_effects(), self.effectColumnCount)
 
     def _shown_effects(self) -> list[str]:
         others = [name for name in EFFECTS if name not in self._order]
@@ -294,9 +279,6 @@ class qMRMLSegmentEditorWidget(qMRMLWidget):  # noqa: N801
     def _on_selection(self, *_: Any) -> None:
         for segment_id in self._table.selectedSegmentIDs()[:1]:
             self.setCurrentSegmentID(segment_id)
-
-    def _on_effect_button(self, button: QToolButton) -> None:
-        self.setActiveEffectByName(button.text if button.checked else "")
 
     def _add(self) -> None:
         if self.segmentationNode():

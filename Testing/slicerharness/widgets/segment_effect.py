@@ -1,12 +1,14 @@
-"""The effects of the Segment Editor, as names with parameters."""
+"""The effects of the Segment Editor, as names with parameters, and their buttons."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from PySide6.QtCore import Property, QObject
+from PySide6.QtCore import Property, QObject, Signal
+from PySide6.QtWidgets import QButtonGroup, QGridLayout, QGroupBox, QSizePolicy, QToolButton
 
 from slicerharness.registry import cpp_class
+from slicerharness.signals import emit
 
 EFFECTS = (
     "Threshold",
@@ -54,3 +56,40 @@ class qSlicerSegmentEditorAbstractEffect(QObject):  # noqa: N801
 
     def doubleParameter(self, name: str) -> float:
         return float(self._parameters.get(name, "0"))
+
+
+class EffectsBox(QGroupBox):
+    """A button for each effect; part of the editor, no widget of Slicer's."""
+
+    cpp_in_slicer = True
+    chosen = Signal(str)
+
+    def __init__(self, parent: Any):
+        super().__init__("Effects", parent)
+        self._grid = QGridLayout(self)
+        self._buttons = QButtonGroup(self)
+        self._buttons.setExclusive(False)
+        self._buttons.buttonClicked.connect(self._on_clicked)
+
+    def show_effects(self, names: list[str], columns: int) -> None:
+        """Make the buttons anew."""
+        for button in self._buttons.buttons():
+            self._buttons.removeButton(button)
+            self._grid.removeWidget(button)
+            button.setParent(None)
+            button.deleteLater()
+        for k, name in enumerate(names):
+            button = QToolButton(self)
+            button.setText(name)
+            button.setCheckable(True)
+            button.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+            self._buttons.addButton(button)
+            self._grid.addWidget(button, k // columns, k % columns)
+
+    def check(self, name: str) -> None:
+        """Show which effect is active."""
+        for button in self._buttons.buttons():
+            button.setChecked(button.text == name)
+
+    def _on_clicked(self, button: QToolButton) -> None:
+        emit(self, "chosen", button.text if button.checked else "")

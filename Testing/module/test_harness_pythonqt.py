@@ -94,7 +94,8 @@ def test_disconnected_slots_are_not_called() -> None:
     seen: list[bool] = []
     button = qt.QPushButton()
     button.connect("clicked(bool)", seen.append)
-    button.disconnect("clicked(bool)", seen.append)
+    assert button.disconnect("clicked(bool)", seen.append)
+    assert not button.disconnect("clicked(bool)", seen.append)
     button.clicked.connect(seen.append)
     button.clicked.disconnect(seen.append)
     button.click()

@@ -45,7 +45,7 @@ def test_nothing_is_selected_by_itself_when_none_is_allowed() -> None:
     assert box.currentNode() is None
     box.setCurrentNode(node)
     box.setCurrentNodeID("")
-    assert box.currentNode() is None
+    assert box.currentNode() is None and box.findChild("QComboBox").currentText == "None"
     assert seen == ["T2", "-"]
 
 
@@ -83,14 +83,29 @@ def test_only_nodes_of_the_types_are_shown(node_class: str, children: bool, show
     assert box.nodeCount() == (1 if shown else 0)
 
 
-def test_hidden_nodes_and_nodes_without_the_attribute_are_left_out() -> None:
+def names(box: Any) -> list[str]:
+    return [box.nodeFromIndex(k).GetName() for k in range(box.nodeCount())]
+
+
+def test_hidden_nodes_are_left_out() -> None:
     box, _ = combo_box()
-    add("hidden").SetHideFromEditors(True)
-    plain, wanted = add("plain"), add("wanted")
-    wanted.SetAttribute("CPS4.PromptMap", "L5")
+    add("shown")
+    node = add("hidden")
+    node.SetHideFromEditors(True)
+    node.Modified()
+    assert names(box) == ["shown"]
+    box.showHidden = True
+    assert names(box) == ["shown", "hidden"]
+
+
+def test_nodes_without_the_attribute_are_left_out() -> None:
+    box, _ = combo_box()
+    add("plain")
+    wanted = add("wanted")
     box.addAttribute("vtkMRMLScalarVolumeNode", "CPS4.PromptMap")
-    names = [box.nodeFromIndex(k).GetName() for k in range(box.nodeCount())]
-    assert names == ["wanted"] and plain.GetName() == "plain"
+    assert names(box) == []
+    wanted.SetAttribute("CPS4.PromptMap", "L5")
+    assert names(box) == ["wanted"]
 
 
 def test_a_renamed_node_is_announced_again() -> None:

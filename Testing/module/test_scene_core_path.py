@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-LOOK = "import CPS4SegmentLib, CPS4Core.errors, sys; print(CPS4Core.__file__, sys.path[-1])"
+LOOK = "import CPS4SegmentLib, CPS4Core.errors, sys; print(CPS4Core.__file__, sys.path[0])"
 
 
 def run(module_folder: Path, cwd: Path) -> subprocess.CompletedProcess[str]:

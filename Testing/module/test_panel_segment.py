@@ -1,73 +1,39 @@
-"""Section Segment, clicked through: what is missing, a run, and what can get in its way."""
+"""Section Segment, clicked through: what is missing, a run, what is in the scene already."""
 
 from __future__ import annotations
 
-import gc
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import qt
-import SimpleITK as sitk
 import slicer
-from machine import BROKEN, MODEL, MODULE, Machine, choose, click, make_volume, pump
+from machine import BROKEN, MODEL, Machine, choose, click, make_volume, pump
+from segment_panel import (
+    idle,
+    log,
+    made_up_machine,
+    names,
+    opened_panel,
+    paint,
+    run,
+    segmentations,
+    temporary_files,
+)
 from slicerharness import dialogs
-
-from CPS4Core.phantom.make import make_phantom
 
 
 @pytest.fixture
 def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Machine]:
-    qt.QSettings().remove("CPS4SpineSegment")
-    made = Machine(tmp_path)
-    monkeypatch.setattr("CPS4SegmentLib.worker_client.worker_command", lambda: made.command)
-    monkeypatch.setattr("CPS4SegmentLib.requirements.missing_requirements", lambda broken=(): [])
-    yield made
-    qt.QSettings().remove("CPS4SpineSegment")
+    yield from made_up_machine(tmp_path, monkeypatch)
 
 
 @pytest.fixture
 def panel(machine: Machine, load_module: Any) -> Iterator[Any]:
-    """The opened panel, which knows its models; no process and no file may be left behind."""
-    widget = load_module(MODULE)[1]
-    widget.parent.show()
-    widget.enter()
-    pump(lambda: not widget.panel.discovery.looking)
-    yield widget.panel
-    slicer.modules.CPS4SegmentWidget.cleanup()
-    assert not [pid for pid in machine.pids() if Path(f"/proc/{pid}").exists()]
-    assert temporary_files() == []
-
-
-def temporary_files() -> list[str]:
-    return [name for name in os.listdir(slicer.app.temporaryPath) if name.startswith("CPS4-")]
-
-
-def idle(panel: Any) -> Callable[[], bool]:
-    return lambda: panel.ui.applyButton.text == "Segment"
-
-
-def names(segmentation: Any) -> set[str]:
-    contents = segmentation.GetSegmentation()
-    return {contents.GetSegment(i).GetName() for i in contents.GetSegmentIDs()}
-
-
-def segmentations() -> list[Any]:
-    return slicer.util.getNodesByClass("vtkMRMLSegmentationNode")
-
-
-def run(panel: Any) -> Any:
-    """Press the button and wait for the end; returns the chosen segmentation."""
-    click(panel.ui.applyButton)
-    pump(idle(panel))
-    return panel.parameters.segmentation
-
-
-def log(panel: Any) -> str:
-    return panel.ui.logTextEdit.toPlainText()
+    yield from opened_panel(machine, load_module)
 
 
 # What is missing
@@ -319,217 +285,3 @@ def test_other_volume_brings_its_own_result(panel: Any, machine: Machine) -> Non
     assert panel.parameters.segmentation is of_first
     panel.parameters.inputVolume = second
     assert panel.parameters.segmentation is of_second
-
-
-# In the middle of a run
-
-
-def start_slow(panel: Any, machine: Machine) -> Any:
-    volume = make_volume()
-    machine.segment(volume, "L5", mood="slow")
-    click(panel.ui.applyButton)
-    pump(lambda: panel.ui.progressBar.maximum == 600)
-    return volume
-
-
-def test_worker_killed_in_the_middle_begins_the_case_anew(panel: Any, machine: Machine) -> None:
-    volume = start_slow(panel, machine)
-    machine.segment(volume, "L5")
-    os.kill(machine.pids()[0], 9)
-    pump(idle(panel))
-    assert names(panel.parameters.segmentation) == {"L5"} and machine.starts() == 2
-    assert "started again" in panel.ui.statusLabel.text, "the user is told"
-
-
-def test_worker_killed_again_fails_the_case_which_can_be_repeated(
-    panel: Any, machine: Machine
-) -> None:
-    volume = make_volume()
-    machine.segment(volume, "L5", mood="killed")
-    run(panel)
-    status = panel.ui.statusLabel.text
-    assert "The worker process stopped" in status and "memory" in status
-    machine.segment(volume, "L5")
-    assert names(run(panel)) == {"L5"}
-
-
-def test_scene_closed_in_the_middle(panel: Any, machine: Machine) -> None:
-    start_slow(panel, machine)
-    slicer.mrmlScene.Clear(0)
-    assert panel.ui.applyButton.text == "Segment" and not panel.ui.applyButton.enabled
-    assert "The scene was closed" in panel.ui.statusLabel.text
-    pump(lambda: temporary_files() == [])
-    machine.segment(make_volume("next"), "L4")
-    assert names(run(panel)) == {"L4"} and len(segmentations()) == 1
-    assert machine.starts() == 1
-
-
-def test_input_volume_deleted_in_the_middle(panel: Any, machine: Machine) -> None:
-    volume = start_slow(panel, machine)
-    other = make_volume("other")
-    slicer.mrmlScene.RemoveNode(volume)
-    assert "The input volume was removed" in panel.ui.statusLabel.text
-    pump(lambda: temporary_files() == [])
-    assert segmentations() == []
-    machine.segment(other, "L4")
-    panel.parameters.inputVolume = other
-    assert names(run(panel)) == {"L4"}
-
-
-def test_result_node_deleted_in_the_middle(panel: Any, machine: Machine) -> None:
-    volume = make_volume()
-    machine.segment(volume, "L5")
-    first = run(panel)
-    (machine.folder / "gate").touch()
-    machine.segment(volume, "L4", mood="waits at the gate")
-    click(panel.ui.applyButton)
-    pump(lambda: panel.ui.progressBar.maximum == 4)
-    slicer.mrmlScene.RemoveNode(first)
-    (machine.folder / "gate").unlink()
-    pump(idle(panel))
-    assert names(panel.parameters.segmentation) == {"L4"} and len(segmentations()) == 1
-
-
-def test_other_input_chosen_in_the_middle_keeps_both(panel: Any, machine: Machine) -> None:
-    volume, other = make_volume("A"), make_volume("B")
-    panel.parameters.inputVolume = volume
-    (machine.folder / "gate").touch()
-    machine.segment(volume, "L5", mood="waits at the gate")
-    click(panel.ui.applyButton)
-    pump(lambda: panel.ui.progressBar.maximum == 4)
-    panel.parameters.inputVolume = other
-    (machine.folder / "gate").unlink()
-    pump(idle(panel))
-    assert panel.parameters.segmentation is None and len(segmentations()) == 1
-    panel.parameters.inputVolume = volume
-    assert names(panel.parameters.segmentation) == {"L5"}
-
-
-def test_module_left_in_the_middle_goes_on(panel: Any, machine: Machine) -> None:
-    volume = make_volume()
-    (machine.folder / "gate").touch()
-    machine.segment(volume, "L5", mood="waits at the gate")
-    click(panel.ui.applyButton)
-    pump(lambda: panel.ui.progressBar.maximum == 4)
-    panel.exit()
-    (machine.folder / "gate").unlink()
-    pump(idle(panel))
-    assert names(panel.parameters.segmentation) == {"L5"}
-    panel.enter()
-    pump(lambda: not panel.discovery.looking)
-
-
-def test_module_reloaded_in_the_middle(panel: Any, machine: Machine) -> None:
-    volume = start_slow(panel, machine)
-    slicer.util.reloadScriptedModule("CPS4Segment")
-    assert not [pid for pid in machine.pids() if Path(f"/proc/{pid}").exists()]
-    assert temporary_files() == []
-    again = slicer.modules.CPS4SegmentWidget.panel
-    machine.segment(volume, "L5")
-    again.enter()
-    pump(lambda: not again.discovery.looking)
-    assert again.parameters.inputVolume is volume
-    assert names(run(again)) == {"L5"}
-
-
-def test_garbage_collection_after_the_module_does_no_harm(panel: Any) -> None:
-    """Python's collector takes the callbacks of a node that lives on, if nothing holds them."""
-    slicer.modules.CPS4SegmentWidget.cleanup()
-    gc.collect()
-    node = slicer.mrmlScene.GetSingletonNode("CPS4Segment", "vtkMRMLScriptedModuleNode")
-    node.SetAttribute("changed", "by another module")
-
-
-def test_scene_saved_and_loaded_keeps_the_choices(
-    panel: Any, machine: Machine, tmp_path: Path
-) -> None:
-    machine.models(MODEL, {**MODEL, "name": "second", "folder": "/models/second"})
-    panel.discovery.look_for_models()
-    pump(lambda: len(panel.discovery.models) == 2)
-    volume = make_volume()
-    machine.segment(volume, "L5", "L4")
-    choose(panel.ui.modelComboBox, 1)
-    run(panel)
-    panel.ui.show3DCheckBox.click()
-    file = str(tmp_path / "case.mrb")
-    assert slicer.util.saveScene(file)
-    slicer.mrmlScene.Clear(0)
-    assert panel.parameters.model == "" and panel.parameters.inputVolume is None
-    slicer.util.loadScene(file)
-    slicer.app.processEvents()
-    assert panel.parameters.inputVolume.GetName() == "T2" and panel.parameters.model == "second"
-    assert names(panel.parameters.segmentation) == {"L5", "L4"}
-    assert panel.ui.modelComboBox.currentIndex == 1 and panel.ui.show3DCheckBox.checked
-    assert panel.ui.inputSelector.currentNode() is panel.parameters.inputVolume
-    assert len(segmentations()) == 1
-
-
-# The real worker
-
-
-def test_starter_model_through_the_real_worker(load_module: Any, tmp_path: Path) -> None:
-    """From the volume to named segments, with nothing made up but the spine; then once more."""
-    qt.QSettings().remove("CPS4SpineSegment")
-    image, _ = make_phantom(3, 256, slices=12, sacrum_visible=True)
-    sitk.WriteImage(image, str(tmp_path / "spine.nrrd"))
-    volume = slicer.util.loadVolume(str(tmp_path / "spine.nrrd"))
-    widget = load_module(MODULE)[1]
-    widget.parent.show()
-    widget.enter()
-    panel = widget.panel
-    pump(lambda: not panel.discovery.looking, 120)
-    assert panel.ui.modelComboBox.currentText == "spider-t2-lumbar", panel.ui.statusLabel.text
-    assert "CC BY 4.0" in panel.ui.modelDetailLabel.text
-    assert panel.ui.setupCollapsibleButton.text.startswith("Setup: ready")
-    choose(panel.ui.deviceComboBox, panel.ui.deviceComboBox.findData("cpu"))
-    seen = []
-    panel.ui.progressBar.connect("valueChanged(int)", seen.append)
-    click(panel.ui.applyButton)
-    pump(idle(panel), 180)
-    segmentation = panel.parameters.segmentation
-    assert segmentation is not None, panel.ui.statusLabel.text
-    assert {"S", "L5", "L4", "L5/S", "L4/L5"} <= names(segmentation)
-    assert max(seen) >= 12, "each slice is counted"
-    contents = segmentation.GetSegmentation()
-    sacrum = contents.GetSegmentIdBySegmentName("S")
-    voxels = slicer.util.arrayFromSegmentBinaryLabelmap(segmentation, sacrum, volume)
-    assert voxels.shape == slicer.util.arrayFromVolume(volume).shape and voxels.sum() > 500
-    pid = panel.worker._process.pid
-    click(panel.ui.applyButton)
-    pump(idle(panel), 180)
-    assert panel.worker._process.pid == pid and len(segmentations()) == 1
-    widget.cleanup()
-    assert not Path(f"/proc/{pid}").exists() and temporary_files() == []
-
-
-def test_modules_own_self_test_passes(load_module: Any) -> None:
-    load_module(MODULE)
-    slicer.modules.CPS4SegmentInstance.runTest()
-
-
-def paint(segmentation: Any, volume: Any) -> None:
-    """Add a voxel to the first segment."""
-    segment_id = segmentation.GetSegmentation().GetNthSegmentID(0)
-    voxels = slicer.util.arrayFromSegmentBinaryLabelmap(segmentation, segment_id, volume)
-    voxels[4, 35, 20] = 1
-    slicer.util.updateSegmentBinaryLabelmapFromArray(voxels, segmentation, segment_id, volume)
-
-
-# Without the panel
-
-
-def test_logic_segments_without_a_panel(machine: Machine, load_module: Any) -> None:
-    module = load_module(MODULE)[0]
-    volume = make_volume()
-    machine.segment(volume, "L5")
-    logic, events = module.CPS4SegmentLogic(), []
-    try:
-        segmentation = logic.segment(volume, on_event=events.append)
-        assert names(segmentation) == {"L5"} and temporary_files() == []
-        machine.segment(volume, "L5", mood="fails")
-        with pytest.raises(Exception, match="The volume is too small"):
-            logic.segment(volume)
-    finally:
-        logic.close()
-    assert temporary_files() == []
-    assert not [pid for pid in machine.pids() if Path(f"/proc/{pid}").exists()]

@@ -109,6 +109,9 @@ def test_effects_are_listed_in_the_order_asked_for(editor: Any) -> None:
     editor.setActiveEffectByName("Paint")
     assert editor.activeEffect().name == "Paint"
     assert editor.mrmlSegmentEditorNode().GetActiveEffectName() == "Paint"
+    editor.findChild("QGroupBox").findChildren("QToolButton")[0].click()
+    assert editor.activeEffect() is None
+    editor.setActiveEffectByName("Erase")
     editor.setActiveEffect(None)
     assert editor.activeEffect() is None
 

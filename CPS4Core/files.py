@@ -15,8 +15,9 @@ from typing import Any
 from CPS4Core.errors import CPS4Error
 
 _CURES = {
-    errno.ENOSPC: "Free some space on this disk and run the same command again",
-    errno.EDQUOT: "Free some space in your quota and run the same command again",
+    errno.ENOSPC: "Free some space on this disk and try again",
+    errno.EDQUOT: "Free some space in your quota and try again",
+    errno.EBUSY: "Close what uses it; if it is a whole disk, choose a folder on that disk",
     errno.EROFS: "Choose an output folder on a disk that can be written",
     errno.EACCES: "Choose an output folder that you may write to",
     errno.EPERM: "Choose an output folder that you may write to",

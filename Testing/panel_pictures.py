@@ -4,12 +4,13 @@
 
 Walks through the panel as the tutorial does, with the installed starter model and the real worker,
 and writes panel_setup.png, panel_segment.png, panel_review.png, panel_maps.png, panel_all_maps.png
-and panel_correct.png (1280 x 800). The correction goes to a study in a temporary folder.
+and panel_correct.png (1280 x 800). The correction goes to a temporary study.
 """
 
 from __future__ import annotations
 
 import argparse
+import shutil
 import sys
 import tempfile
 from pathlib import Path
@@ -44,25 +45,27 @@ def main() -> None:
     _, widget = slicerharness.load_module(module)
     walk = Walkthrough(widget)
 
-    def picture(name: str, scroll_to: object) -> None:
+    def picture(name: str, scroll_to: object, fit: bool = False) -> None:
         path = args.output / f"panel_{name}.png"
-        window_picture(widget.parent, path, layout="sagittal", scroll_to=scroll_to)
+        window_picture(widget.parent, path, layout="sagittal", scroll_to=scroll_to, fit=fit)
         print(path)
 
-    picture("setup", walk.setup())
-    picture("segment", walk.segment(volume, show_3d=True))
+    picture("setup", walk.setup(), fit=True)
+    picture("segment", walk.segment(volume, show_3d=True), fit=True)
     picture("review", walk.review("L4"))
     picture("maps", walk.maps(args.map))
     walk.click(walk.ui.allClassesButton)
     picture("all_maps", walk.ui.mapsCollapsibleButton)
     walk.click(walk.ui.hideMapsButton)
     walk.paint(args.paint)
-    with tempfile.TemporaryDirectory() as folder:
-        study = Path(folder) / "corrections"
-        dialogs.answer("Yes")  # yes, make a new study there
-        button = walk.submit(study, "case_001", "A. Radiologist", "lower edge of L4")
-        walk.ui.studyPath.setCurrentPath("/data/corrections")
-        picture("correct", button)
+    study = Path(tempfile.gettempdir()) / "my_study"
+    if study.exists():
+        raise SystemExit(f"{study} exists already: move it away, the pictures need that name")
+    try:
+        dialogs.answer("Yes")  # make a new study there
+        picture("correct", walk.submit(study, "case_001", "A. Radiologist", "lower edge of L4"))
+    finally:
+        shutil.rmtree(study, ignore_errors=True)
     slicerharness.unload_module("CPS4Segment")
 
 

@@ -220,6 +220,7 @@ def stand_in(headless: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPat
     def use(code: str) -> None:
         core_that_does(code, tmp_path)
         monkeypatch.chdir(tmp_path)
+        core_path = importlib.import_module("CPS4SegmentLib.core_path")
         monkeypatch.setattr(core_path, "core_parent", lambda: tmp_path)
 
     return use
@@ -300,7 +301,7 @@ def test_slicers_own_python_is_taken(
 ) -> None:
     asked: list[str] = []
     python = sys.executable
-    monkeypatch.setattr(headless.shutil, "which", lambda n: asked.append(n) or python)
+    monkeypatch.setattr(shutil, "which", lambda n: asked.append(n) or python)
     monkeypatch.setattr(sys, "executable", str(tmp_path / "none"))
     stand_in("")
     assert headless.run("segment", []) == 0
@@ -310,7 +311,7 @@ def test_slicers_own_python_is_taken(
 def test_without_a_python_there_is_a_code_and_no_exception(
     headless: ModuleType, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(headless.shutil, "which", lambda name: None)
+    monkeypatch.setattr(shutil, "which", lambda name: None)
     monkeypatch.setattr(sys, "executable", "/none/python")
     assert headless.run("segment", []) == 1
     assert "/none/python" in capsys.readouterr().err

@@ -49,10 +49,9 @@ class Walkthrough:
 
     def setup(self) -> Any:
         """Wait until the worker has said what the machine and the models are."""
-        button = self.open("setup")
         self.until(lambda: self.panel.discovery.models is not None, "the models are known")
-        self.until(lambda: self.ui.deviceComboBox.count > 0, "the devices are known")
-        return button
+        self.until(lambda: self.panel.discovery.devices, "the devices are known")
+        return self.open("setup")
 
     def segment(self, volume: Any, show_3d: bool = False) -> Any:
         """Choose the volume, press Segment, wait for the result."""

@@ -7,12 +7,12 @@ from CPS4Core.volumes.sagittal import SagittalStack
 
 TALLEST_VIEW = 2100.0
 """Height in mm: a whole person."""
-LOWEST_VIEW = 15.0
-"""Height in mm: less than one vertebra."""
+LOWEST_VIEW = 2.0
+"""Height in mm: lower is no scan; a spine whose metres are taken for millimetres has under 1."""
 
 
 def refuse_wrong_scale(stack: SagittalStack) -> None:
-    """Raise CPS4Error where the view is higher than a person or lower than a vertebra.
+    """Raise CPS4Error where the view is higher than a person or lower than any scan.
 
     Resampling it to the model's millimetres would take minutes and show nothing.
     """

@@ -8,6 +8,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+LONGEST_PROPOSAL = 60
+"""Letters of a case id that is proposed; file names end at about 250."""
+
 
 @dataclass(frozen=True)
 class Submission:
@@ -60,7 +63,7 @@ def proposed_case_id(volume_name: str) -> str:
     if looks_like_a_person(volume_name):
         return ""
     without_channel = re.sub(r"_\d{4}$", "", volume_name.strip())
-    return re.sub(r"[^A-Za-z0-9-]+", "_", without_channel).strip("_-")
+    return re.sub(r"[^A-Za-z0-9-]+", "_", without_channel).strip("_-")[:LONGEST_PROPOSAL]
 
 
 def looks_like_a_person(volume_name: str) -> bool:

@@ -249,6 +249,7 @@ set(CORE_SCRIPTS
   CPS4Core/volumes/inputs.py
   CPS4Core/volumes/reading.py
   CPS4Core/volumes/sagittal.py
+  CPS4Core/volumes/scale.py
   CPS4Core/volumes/segmentation.py
   CPS4Core/volumes/writing.py
   CPS4Core/worker/__init__.py

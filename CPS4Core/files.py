@@ -7,19 +7,26 @@ import json
 import os
 import secrets
 import shutil
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from glob import escape
 from pathlib import Path
 from typing import Any
 
 from CPS4Core.errors import CPS4Error
 
+ABANDONED_SECONDS = 6 * 3600.0
+"""Age of a temporary file at which nobody can be writing it any more."""
+
 _CURES = {
-    errno.ENOSPC: "Free some space on this disk and run the same command again",
-    errno.EDQUOT: "Free some space in your quota and run the same command again",
-    errno.EROFS: "Choose an output folder on a disk that can be written",
-    errno.EACCES: "Choose an output folder that you may write to",
-    errno.EPERM: "Choose an output folder that you may write to",
+    errno.ENOSPC: "Free some space on this disk and try again",
+    errno.EDQUOT: "Free some space in your quota and try again",
+    errno.EBUSY: "Close what uses it; if it is a whole disk, choose a folder on that disk",
+    errno.EROFS: "Choose a folder on a disk that can be written",
+    errno.EACCES: "Choose a folder that you may write to",
+    errno.EPERM: "Choose a folder that you may write to",
+    errno.ENAMETOOLONG: "Choose a shorter name",
 }
 
 
@@ -40,7 +47,7 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
     Raises CPS4Error where the folder cannot be written or the disk is full.
     """
     final = Path(path)
-    temporary = final.with_name(f".partial-{secrets.token_hex(4)}-{final.name}")
+    temporary = _temporary(final)
     try:
         final.parent.mkdir(parents=True, exist_ok=True)
         yield temporary
@@ -88,7 +95,7 @@ class Staging:
             final.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise write_error(error, final) from error
-        temporary = final.with_name(f".partial-{secrets.token_hex(4)}-{final.name}")
+        temporary = _temporary(final)
         self._places[temporary] = final
         return temporary
 
@@ -118,7 +125,7 @@ def new_folder(folder: str | os.PathLike[str]) -> Iterator[Path]:
     """
     final = Path(folder)
     make_folder(final.parent)
-    temporary = final.with_name(f".partial-{secrets.token_hex(4)}-{final.name}")
+    temporary = _temporary(final)
     try:
         temporary.mkdir()
         yield temporary
@@ -137,6 +144,23 @@ def new_folder(folder: str | os.PathLike[str]) -> Iterator[Path]:
         raise _at(error, final / Path(error.path).relative_to(temporary)) from error.__cause__
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def remove_abandoned(final: Path) -> None:
+    """Delete what a killed process left beside `final`, long ago, when it was to write that."""
+    with suppress(OSError):
+        for left in final.parent.glob(f".partial-*-{escape(final.name)}"):
+            if time.time() - left.stat().st_mtime > ABANDONED_SECONDS:
+                if left.is_dir():
+                    shutil.rmtree(left, ignore_errors=True)
+                else:
+                    left.unlink()
+
+
+def _temporary(final: Path) -> Path:
+    """A hidden name beside `final`."""
+    remove_abandoned(final)
+    return final.with_name(f".partial-{secrets.token_hex(4)}-{final.name}")
 
 
 def _at(error: CPS4Error, path: Path) -> CPS4Error:

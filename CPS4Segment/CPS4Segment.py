@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Annotated, Any
 
 import slicer
+from CPS4SegmentLib.exchange import remove_left_behind
 from CPS4SegmentLib.machine_settings import MachineSettings
 from CPS4SegmentLib.panel import Panel
 from CPS4SegmentLib.segmentation_run import SegmentationRun
@@ -111,6 +112,7 @@ class CPS4SegmentLogic(ScriptedLoadableModuleLogic):
 
     def __init__(self, worker: WorkerClient | None = None):
         ScriptedLoadableModuleLogic.__init__(self)
+        remove_left_behind()
         self.worker = worker or WorkerClient()
 
     def getParameterNode(self) -> CPS4SegmentParameterNode:

@@ -52,6 +52,8 @@ def test_a_second_write_replaces_the_first(tmp_path: Path) -> None:
         (errno.ENOSPC, "Free some space"),
         (errno.EROFS, "disk that can be written"),
         (errno.EACCES, "may write to"),
+        (errno.EBUSY, "a folder on that disk"),
+        (errno.ENAMETOOLONG, "shorter name"),
         (errno.EIO, "Check the disk"),
     ],
 )
@@ -125,3 +127,19 @@ def test_a_damaged_json_file_is_named(content: bytes, tmp_path: Path) -> None:
 def test_a_missing_json_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(CPS4Error, match=r"splits is missing.*a\.json"):
         read_json(tmp_path / "a.json", "splits")
+
+
+def test_what_a_killed_process_left_goes_with_the_next_write(tmp_path: Path) -> None:
+    """Nested names too: a writer inside of a staging. A young one may be somebody's."""
+    old = [tmp_path / ".partial-0123abcd-a.txt", tmp_path / ".partial-0-.partial-1-a.txt"]
+    others = [tmp_path / ".partial-0123abcd-b.txt", tmp_path / ".partial-4567abcd-a.txt"]
+    for path in (*old, *others):
+        path.write_text("half")
+    folder = tmp_path / ".partial-0123abcd-study"
+    (folder / "imagesTr").mkdir(parents=True)
+    for path in (*old, others[0], folder):
+        os.utime(path, (0, 0))
+    write_text(tmp_path / "a.txt", "whole")
+    assert not any(path.exists() for path in old) and all(path.exists() for path in others)
+    files.remove_abandoned(tmp_path / "study")
+    assert not folder.exists()

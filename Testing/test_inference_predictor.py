@@ -110,6 +110,15 @@ def test_a_constant_volume_is_an_error(predictor: Predictor) -> None:
         predictor.predict(sagittal_volume() * 0)
 
 
+@pytest.mark.parametrize("factor", [1000.0, 0.001])
+def test_a_wrong_voxel_size_is_named_at_once(predictor: Predictor, factor: float) -> None:
+    """Micrometres and metres taken for millimetres: minutes of resampling, and nothing found."""
+    image = sagittal_volume()
+    image.SetSpacing([factor * mm for mm in image.GetSpacing()])
+    with pytest.raises(CPS4Error, match="mm high from head to foot .* voxel size is wrong"):
+        predictor.predict(image)
+
+
 def test_it_stops_between_slices_when_asked(predictor: Predictor) -> None:
     progress = Progress()
     progress.cancel()

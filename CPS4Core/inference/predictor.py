@@ -34,6 +34,7 @@ from CPS4Core.model_folder import ModelInfo
 from CPS4Core.progress import Progress
 from CPS4Core.slices.grid import SliceGrid, make_grid, working_slices
 from CPS4Core.volumes.sagittal import SagittalStack, to_sagittal
+from CPS4Core.volumes.scale import refuse_wrong_scale
 
 if TYPE_CHECKING:
     import SimpleITK as sitk
@@ -141,6 +142,7 @@ class Predictor:
                 f"Every voxel has the same value, {stack.array.flat[0]}",
                 cure="Export or copy the volume once more",
             )
+        refuse_wrong_scale(stack)
         grid = make_grid(stack.array.shape[1:], stack.spacing[1:], self.info.config.input)
         empty = empty_slices(stack.array)
         span = filled_span(empty)

@@ -23,6 +23,7 @@ from CPS4Core.prompt_maps.model import (
 )
 from CPS4Core.slices.grid import SliceGrid, make_grid, working_slices
 from CPS4Core.volumes.sagittal import SagittalStack
+from CPS4Core.volumes.scale import refuse_wrong_scale
 
 if TYPE_CHECKING:
     from CPS4Core.encoders.text import TextEncoder
@@ -138,6 +139,7 @@ class PromptMapper:
         return self._maps(features.patches.split(1), features.grid)
 
     def _working(self, stack: SagittalStack) -> tuple[SliceGrid, np.ndarray]:
+        refuse_wrong_scale(stack)
         grid = make_grid(stack.array.shape[1:], stack.spacing[1:], self.info.config.input)
         return grid, working_slices(stack.array, grid)
 

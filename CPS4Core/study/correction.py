@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from CPS4Core.errors import CPS4Error
-from CPS4Core.files import Staging, new_folder, write_error, write_json
+from CPS4Core.files import Staging, new_folder, remove_abandoned, write_error, write_json
 from CPS4Core.progress import Progress
 from CPS4Core.schema import LabelSchema
 from CPS4Core.study.correction_input import (
@@ -100,6 +100,7 @@ def submit_correction(
     )
     correction.check()
     progress = progress or Progress()
+    remove_abandoned(root)
     if (root / DATASET).is_file():
         return _submit(Study.open(root, channel), correction, channel or 0, progress)
     if root.exists() and (not root.is_dir() or any(root.iterdir())):

@@ -138,6 +138,8 @@ class Panel:
         """The panel is being taken down."""
         self._closed = True
         self.scene_closes()
+        for section in self.sections:
+            section.end()
 
     def _connect_parameters(self) -> None:
         self.parameters = self.logic.getParameterNode()

@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import logging
-import os
-import shutil
-import tempfile
 from collections.abc import Callable
 from typing import Any
 
-import slicer
-
 from CPS4Core.errors import CPS4Error
+from CPS4SegmentLib.exchange import ExchangeFolder, in_words
 from CPS4SegmentLib.fingerprint import fingerprint, mark_as_made
 from CPS4SegmentLib.segmentation_import import import_result
 from CPS4SegmentLib.volume_export import export_volume, volume_problem
@@ -40,7 +36,8 @@ class SegmentationRun:
         self._model, self._device = model, device
         self._target = segmentation
         self._target_was = fingerprint(segmentation) if segmentation is not None else ""
-        self._folder = ""
+        self._folder: ExchangeFolder | None = None
+        self._file = ""
         self.request: Request | None = None
         self.segmentation: Any = None
         self.warnings: list[str] = []
@@ -66,16 +63,16 @@ class SegmentationRun:
             raise CPS4Error(problem)
         self._on_event, self._on_done = on_event, on_done
         self._on_failed, self._on_cancelled = on_failed, on_cancelled
-        self._folder = tempfile.mkdtemp(prefix="CPS4-", dir=slicer.app.temporaryPath)
+        self._folder = ExchangeFolder()
+        self._file = str(self._folder.path / "volume.nrrd")
         try:
-            path = os.path.join(self._folder, "volume.nrrd")
-            export_volume(self.volume, path)
+            export_volume(self.volume, self._file)
         except BaseException:
             self._clean()
             raise
         arguments = {
-            "volume": path,
-            "output": os.path.join(self._folder, "output"),
+            "volume": self._file,
+            "output": str(self._folder.path / "output"),
             "model": self._model,
             "device": self._device,
         }
@@ -106,7 +103,11 @@ class SegmentationRun:
     def wait(self, timeout: float | None = None) -> Any:
         """Wait for the segmentation node; raises CPS4Error where there will be none."""
         assert self.request is not None, "start comes first"
-        self._worker.wait(self.request, timeout)
+        try:
+            self._worker.wait(self.request, timeout)
+        except CPS4Error:
+            if not self._error:
+                raise
         if self.segmentation is None:
             raise CPS4Error(self._error)
         return self.segmentation
@@ -145,7 +146,7 @@ class SegmentationRun:
         return target if fingerprint(target) == self._target_was else None
 
     def _failed(self, reason: str) -> None:
-        self._error = reason
+        self._error = in_words(reason, self._file, self.volume.GetName() or "")
         self._clean()
         self._report_failure()
 
@@ -159,4 +160,5 @@ class SegmentationRun:
             self._on_cancelled()
 
     def _clean(self) -> None:
-        shutil.rmtree(self._folder, ignore_errors=True)
+        if self._folder is not None:
+            self._folder.remove()

@@ -20,6 +20,11 @@ from CPS4SegmentLib.worker_process import WorkerProcess
 POLL_MS = 50
 CANCEL_GRACE = 10.0
 """Seconds until a cancelled request must have stopped; then the worker is killed."""
+AGAIN = (
+    "Nothing is lost: try again. If it comes again, close other programs that need much memory, or"
+    " compute on the CPU (section Setup)."
+)
+CANNOT_START = "Start Slicer again; if it comes again, install Slicer again."
 START_LIMIT = 180.0
 """Seconds until a started worker must have said that it is ready."""
 
@@ -50,13 +55,24 @@ class Request:
         """Whether nothing more will come."""
         return self.state in ("done", "failed", "cancelled")
 
+    @property
+    def waits_for(self) -> str:
+        """The command that the worker does meanwhile; empty where it is this one's turn."""
+        return self._client.ahead_of(self)
+
     def cancel(self) -> None:
         """Stop it: at once if it waits, else at the worker's next safe point."""
         self._client.cancel(self)
 
-    def forget(self) -> None:
-        """Cancel it and call nobody any more."""
-        self.on_event = self.on_done = self.on_failed = self.on_cancelled = None
+    def forget(self, then: Callable[[], None] | None = None) -> None:
+        """Cancel it and tell nobody how it ends; `then` is called when it has ended."""
+        self.on_event = None
+
+        def ended(*_: Any) -> None:
+            if then is not None:
+                then()
+
+        self.on_done = self.on_failed = self.on_cancelled = ended
         self.cancel()
 
 
@@ -86,6 +102,11 @@ class WorkerClient:
     def busy(self) -> bool:
         """Whether a request is running or waiting."""
         return bool(self._requests)
+
+    def ahead_of(self, request: Request) -> str:
+        """See `Request.waits_for`."""
+        head = self._requests[0] if self._requests else request
+        return "" if request.over or head is request else head.command
 
     def submit(
         self,
@@ -164,9 +185,8 @@ class WorkerClient:
         try:
             self._process = WorkerProcess(self._command or worker_command(), core_environment())
         except (OSError, CPS4Error) as error:
-            self._finish(
-                self._requests[0], "failed", f"The worker process cannot be started ({error})"
-            )
+            text = f"The worker process cannot be started ({error}). {CANNOT_START}"
+            self._finish(self._requests[0], "failed", text)
 
     def _look_after(self, process: WorkerProcess) -> None:
         """See to a worker that is dead, silent or does not stop; give it its next request."""
@@ -198,7 +218,8 @@ class WorkerClient:
         if head.cancelling:
             self._finish(head, "cancelled")
         elif head.attempts > 1:
-            self._finish(head, "failed", f"The worker process stopped ({why})")
+            text = f"The worker process stopped ({why}) twice. {AGAIN}"
+            self._finish(head, "failed", text)
         else:
             head.state, head.progress = "queued", {}
             text = f"The worker process stopped ({why}). It is started again, and the work with it."

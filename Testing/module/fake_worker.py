@@ -76,6 +76,10 @@ def answer(id: str, command: str, mood: str, prepared: dict[str, Any]) -> None:
     if mood == "fails":
         say(id=id, event="failed", message="The volume is too small. Take another.", internal=False)
         return
+    if mood == "names its file":
+        text = f"5 voxels are not finite: {prepared['file']}. Replace them."
+        say(id=id, event="failed", message=text, internal=False)
+        return
     if mood == "chatty":
         text = "The GPU has too little memory free; computing on the CPU."
         say(id=id, event="message", level="warning", message=text)
@@ -103,5 +107,6 @@ while True:
         continue
     file, given, command = marks / "answers.json", request.get("arguments", {}), request["command"]
     prepared = json.loads(file.read_text()) if file.exists() else {}
+    prepared["file"] = given.get("volume")
     how = given.get("mood") or prepared.get("moods", {}).get(command, mood)
     answer(request["id"], command, how, prepared)

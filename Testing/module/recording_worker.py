@@ -14,7 +14,7 @@ class RecordedRequest:
         self.state, self.reason = "running", ""
         self.result: dict[str, Any] = {}
         self.progress: dict[str, Any] = {}
-        self.cancelling = False
+        self.cancelling, self.waits_for = False, ""
 
     @property
     def over(self) -> bool:
@@ -43,8 +43,9 @@ class RecordedRequest:
             if self._on_cancelled:
                 self._on_cancelled()
 
-    def forget(self) -> None:
-        self._on_event = self._on_done = self._on_failed = self._on_cancelled = None
+    def forget(self, then: Any = None) -> None:
+        self._on_event = None
+        self._on_done = self._on_failed = self._on_cancelled = lambda *_: then and then()
         self.cancel()
 
 
@@ -68,6 +69,11 @@ class RecordingWorker:
         callbacks = on_event, on_done, on_failed, on_cancelled
         self.requests.append(RecordedRequest(command, arguments or {}, *callbacks))
         return self.requests[-1]
+
+    def wait(self, request: RecordedRequest, timeout: float | None = None) -> dict[str, Any]:
+        """Nobody answers a test that waits."""
+        request.cancel()
+        return request.result
 
     def last(self, command: str) -> RecordedRequest:
         """The newest request of that command."""

@@ -52,7 +52,12 @@ def cps4(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
 
 def ended(command: list[str]) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        command, env=environment(), capture_output=True, text=True, timeout=LIMIT, check=False
+        command,
+        env=environment(),
+        capture_output=True,
+        encoding="utf-8",
+        timeout=LIMIT,
+        check=False,
     )
 
 
@@ -111,6 +116,54 @@ def test_segment_gives_the_results_of_cps4(scans: Path, model: Path, tmp_path: P
     assert ours == contents(tmp_path / "cps4")
     labels = sitk.GetArrayFromImage(sitk.ReadImage(str(tmp_path / "slicer" / "scan0.nii.gz")))
     assert np.unique(labels).size > 1, "equally empty results would be equal too"
+
+
+def write_series(image: sitk.Image, folder: Path, number: int) -> None:
+    """A volume as a DICOM series of one file a slice, of a patient with a name."""
+    folder.mkdir(parents=True)
+    writer = sitk.ImageFileWriter()
+    writer.KeepOriginalImageUIDOn()
+    direction = np.reshape(image.GetDirection(), (3, 3))
+    for slice_number in range(image.GetSize()[2]):
+        plane = sitk.Cast(image[:, :, slice_number : slice_number + 1], sitk.sitkInt16)
+        place = image.TransformIndexToPhysicalPoint((0, 0, slice_number))
+        for tag, value in {
+            "0008|0060": "MR",
+            "0010|0010": "Doe^Jane",
+            "0020|000d": "1.2.826.0.1.3680043.2.1125.7",
+            "0020|000e": f"1.2.826.0.1.3680043.2.1125.7.{number}",
+            "0008|0018": f"1.2.826.0.1.3680043.2.1125.7.{number}.{slice_number + 1}",
+            "0020|0013": str(slice_number + 1),
+            "0020|0032": "\\".join(f"{mm:.4f}" for mm in place),
+            "0020|0037": "\\".join(f"{c:.6f}" for c in direction[:, :2].T.ravel()),
+        }.items():
+            plane.SetMetaData(tag, value)
+        writer.SetFileName(str(folder / f"IM{slice_number:04d}"))
+        writer.SetImageIO("GDCMImageIO")
+        writer.Execute(plane)
+
+
+def test_a_dicom_tree_becomes_a_label_map_for_each_series(
+    scans: Path, model: Path, tmp_path: Path
+) -> None:
+    """Patient, study, series: named by their folders, labelled as the same scan in one file."""
+    study = tmp_path / "disk" / "P1" / "ST1"
+    for seed, series in enumerate(("SE1", "SE2")):
+        write_series(sitk.ReadImage(str(scans / f"scan{seed}.nii.gz")), study / series, seed)
+    out = tmp_path / "out"
+    options = ["--model", model, "--device", "cpu", "--engine", "torch"]
+    done = in_slicer("segment.py", tmp_path / "disk", "--output", out, *options)
+    assert done.returncode == 0, done.stderr
+    labels = {path.name: sitk.ReadImage(str(path)) for path in out.glob("*.nii.gz")}
+    assert set(labels) == {"P1_ST1_SE1.nii.gz", "P1_ST1_SE2.nii.gz"}
+    assert in_slicer("segment.py", scans, "-o", tmp_path / "files", *options).returncode == 0
+    for seed, label in enumerate(labels.values()):
+        whole = sitk.ReadImage(str(tmp_path / "files" / f"scan{seed}.nii.gz"))
+        same = sitk.GetArrayFromImage(sitk.Resample(label, whole, sitk.Transform(), 1, 0.0))
+        assert np.mean(same == sitk.GetArrayFromImage(whole)) > 0.99
+        assert len(np.unique(same)) > 1
+    written = "".join(path.read_text() for path in out.glob("*.json")) + done.stderr + done.stdout
+    assert "Doe" not in written
 
 
 def test_one_bad_case_gives_exit_code_1(scans: Path, model: Path, tmp_path: Path) -> None:

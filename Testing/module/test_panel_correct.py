@@ -164,8 +164,6 @@ def test_tooltip_says_what_is_missing(driver: Driver, study: Path) -> None:
     driver.ui.caseEdit.setText("case_7")
     driver.ui.studyPath.currentPath = "relative/folder"
     assert "full path" in driver.ui.submitButton.toolTip
-    driver.ui.studyPath.currentPath = str(study.parent)
-    assert "empty or a study" in driver.ui.submitButton.toolTip
     driver.ui.studyPath.currentPath = str(study)
     driver.panel.requirements.lacking = [Lack("torch", ">=2.6", "")]
     driver.panel.changed()
@@ -307,8 +305,51 @@ def test_closing_the_scene_lets_the_editor_go(driver: Driver, study: Path) -> No
     driver.rest()
     assert driver.ui.segmentEditor.segmentationNode() is None
     assert not driver.ui.submitButton.enabled
+    files = [Path(request.arguments[key]) for key in ("volume", "label")]
+    assert all(file.is_file() for file in files) and not request.over, "it goes on"
     request.finish(ANSWER)
-    assert driver.ui.submittedLabel.text == "", "nobody is told of a case that is gone"
+    assert driver.said("info")[-1] == "The correction of case T2_sag is submitted."
+    assert driver.ui.submittedLabel.text == "", "it tells of the case that is shown"
+    assert not any(file.parent.exists() for file in files)
+
+
+def test_closing_slicer_waits_for_a_submission(driver: Driver, study: Path) -> None:
+    fill_in(driver, study)
+    driver.ui.submitButton.click()
+    waited = []
+    driver.worker.wait = lambda request, seconds: waited.append(request) or request.finish(ANSWER)
+    driver.widget.cleanup()
+    assert waited == [driver.worker.last("submit")]
+    assert driver.said("info")[-1] == "The correction of case T2_sag is submitted."
+
+
+def test_renamed_volume_gets_another_proposal(driver: Driver) -> None:
+    driver.parameters.inputVolume.SetName("Doe^Jane")
+    driver.panel.changed()
+    assert driver.ui.caseEdit.text == "" and driver.ui.caseWarningLabel.visible
+    driver.parameters.inputVolume.SetName("T2 " + "x" * 300)
+    driver.panel.changed()
+    assert len(driver.ui.caseEdit.text) == 60 and not driver.ui.caseWarningLabel.visible
+
+
+def test_folder_of_something_else_is_left_to_the_worker_to_refuse(
+    driver: Driver, study: Path
+) -> None:
+    """Without the question whether to make a study; and it can be tried again at once."""
+    fill_in(driver, study)
+    (study / "dataset.json").rename(study / "photo.jpg")
+    driver.ui.submitButton.click()
+    driver.worker.last("submit").fail("This folder is not empty and no study.")
+    assert driver.ui.submitButton.enabled and "no study" in driver.said("error")[-1]
+
+
+def test_failure_names_the_nodes_and_no_temporary_file(driver: Driver, study: Path) -> None:
+    fill_in(driver, study)
+    driver.ui.submitButton.click()
+    request = driver.worker.last("submit")
+    request.fail(f"The label is empty: {request.arguments['label']}. Label something.")
+    name = driver.parameters.segmentation.GetName()
+    assert driver.said("error")[-1] == f"The label is empty: '{name}'. Label something."
 
 
 def test_editor_works_again_in_the_next_scene(driver: Driver, tmp_path: Path) -> None:

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import errno
 import gc
 import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+import qt
 import slicer
-from machine import MODEL, Machine, choose, click, make_volume, pump
+from CPS4SegmentLib import exchange
+from machine import MODEL, MODULE, Machine, choose, click, make_volume, pump
 from segment_panel import (
     idle,
     living,
@@ -58,6 +63,7 @@ def test_worker_killed_again_fails_the_case_which_can_be_repeated(
     run(panel)
     status = panel.ui.statusLabel.text
     assert "The worker process stopped" in status and "memory" in status
+    assert "Nothing is lost: try again" in status and "CPU" in status
     machine.segment(volume, "L5")
     assert names(run(panel)) == {"L5"}
 
@@ -151,6 +157,89 @@ def test_node_of_the_parameters_outlives_the_panel(panel: Any) -> None:
     node.SetAttribute("changed", "by another module")
     make_volume()
     assert called == []
+
+
+def test_volume_waits_while_other_work_is_under_way(panel: Any, machine: Machine) -> None:
+    volume = make_volume()
+    (machine.folder / "gate").touch()
+    panel.worker.submit("maps", {"mood": "waits at the gate"})
+    machine.segment(volume, "L5", mood="slow")
+    panel.parameters.inputVolume = volume
+    click(panel.ui.applyButton)
+    assert panel.ui.statusLabel.text == "T2 waits until the prompt maps are ready."
+    (machine.folder / "gate").unlink()
+    pump(lambda: panel.ui.statusLabel.text == "Segmenting T2...")
+    click(panel.ui.applyButton)
+    pump(idle(panel))
+
+
+def test_second_click_cancels(panel: Any, machine: Machine) -> None:
+    machine.segment(make_volume(), "L5")
+    click(panel.ui.applyButton)
+    click(panel.ui.applyButton)
+    pump(idle(panel))
+    assert "Cancelled" in panel.ui.statusLabel.text and segmentations() == []
+
+
+def test_worker_speaks_of_the_volume_and_not_of_a_temporary_file(
+    panel: Any, machine: Machine
+) -> None:
+    volume = make_volume("T2 <b>sag</b>")
+    machine.segment(volume, "L5", mood="names its file")
+    panel.parameters.inputVolume = volume
+    run(panel)
+    status = panel.ui.statusLabel
+    assert status.text == "5 voxels are not finite: 'T2 <b>sag</b>'. Replace them."
+    assert status.textFormat == qt.Qt.PlainText
+
+
+def test_full_temporary_folder_is_said(
+    panel: Any, machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    panel.parameters.inputVolume = make_volume()
+
+    def full(*_: Any, **__: Any) -> str:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("CPS4SegmentLib.exchange.tempfile.mkdtemp", full)
+    click(panel.ui.applyButton)
+    status = panel.ui.statusLabel.text
+    assert "temporary folder cannot be written (No space left" in status and "Make room" in status
+    assert panel.ui.applyButton.text == "Segment" and panel.ui.applyButton.enabled
+
+
+@pytest.mark.skipif(os.name != "posix", reason="kills a process")
+def test_killed_slicer_leaves_its_scan_only_until_the_next_start(panel: Any) -> None:
+    """A folder in use stays, of this process and of another."""
+    temporary = slicer.app.temporaryPath
+    code = f"""
+import sys, types
+app = types.SimpleNamespace(temporaryPath={temporary!r})
+sys.modules["slicer"] = types.SimpleNamespace(app=app)
+from CPS4SegmentLib.exchange import ExchangeFolder
+folder = ExchangeFolder()
+(folder.path / "volume.nrrd").write_text("a scan")
+print(folder.path, flush=True)
+input()
+"""
+    paths = [str(MODULE.parent), str(MODULE.parents[1])]
+    other = subprocess.Popen(
+        [sys.executable, "-c", code],
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(paths)},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        theirs, ours = Path(other.stdout.readline().strip()), exchange.ExchangeFolder()
+        exchange.remove_left_behind()
+        assert (theirs / "volume.nrrd").exists() and ours.path.exists()
+        ours.remove()
+    finally:
+        other.kill()
+        other.communicate()
+    slicer.util.reloadScriptedModule("CPS4Segment")
+    assert not theirs.exists()
 
 
 def test_scene_saved_and_loaded_keeps_the_choices(

@@ -67,6 +67,11 @@ def test_what_is_missing_is_said(open_panel: Callable[[], Driver]) -> None:
     assert "No volume" in panel.ui.computeButton.toolTip and panel.ui.mapsHintLabel.visible
     panel.parameters.inputVolume = samples.add_volume()
     assert "starter has no prompt maps" in panel.ui.mapsHintLabel.text
+    panel.offer_models(
+        samples.MODEL | {"prompt_maps": False, "problem": "The weights are cut off."}
+    )
+    panel.parameters.model = samples.MODEL["name"]
+    assert panel.ui.mapsHintLabel.text == "The weights are cut off."
     panel.offer_models(samples.MODEL)
     assert panel.ui.computeButton.enabled and not panel.ui.mapsHintLabel.visible
     assert not panel.ui.classSelector.enabled and not panel.ui.oneClassButton.enabled
@@ -298,3 +303,29 @@ def test_saved_scene_keeps_map_choice_and_opacity(computed: Driver, tmp_path: Pa
     assert slicer.mrmlScene.GetFirstNodeByName(MAP).GetAttribute("CPS4.PromptMap") == "L3"
     computed.ui.hideMapsButton.click()
     assert shown_class() is None, "a map that came with the scene can be hidden"
+
+
+def test_closing_the_scene_while_maps_are_computed_is_said(driver: Driver) -> None:
+    """The files stay until the worker has let go of them: it may still be writing there."""
+    driver.ui.computeButton.click()
+    request = driver.worker.last("maps")
+    request.cancel = lambda: None  # the worker takes its time
+    folder = Path(request.arguments["volume"]).parents[1]
+    slicer.mrmlScene.Clear(0)
+    assert "prompt maps that were being computed were stopped" in driver.said("warning")[-1]
+    assert folder.is_dir()
+    request.finish({})
+    assert not folder.exists()
+
+
+def test_maps_wait_for_a_segmentation(driver: Driver) -> None:
+    submit = driver.worker.submit
+
+    def queue(*arguments: Any) -> Any:
+        request = submit(*arguments)
+        request.waits_for = "segment"
+        return request
+
+    driver.panel.worker.submit = queue
+    driver.ui.computeButton.click()
+    assert driver.said("info")[-1] == "The prompt maps wait until the segmentation is done."

@@ -17,6 +17,7 @@ from CPS4SegmentLib.sections.submission import (
     proposed_case_id,
 )
 from CPS4SegmentLib.sections.submission_run import SubmissionRun
+from CPS4SegmentLib.sections.waiting import waits_until
 
 if TYPE_CHECKING:
     from CPS4SegmentLib.panel import Panel
@@ -42,6 +43,7 @@ class CorrectSection(Section):
         self._run = SubmissionRun(panel)
         self._entered = False
         self._volume: Any = None
+        self._named = ""
         ui.studyPath.filters = ctk.ctkPathLineEdit.Dirs
         ui.studyPath.currentPath = panel.settings.study_folder
         ui.authorEdit.setText(panel.settings.author)
@@ -56,8 +58,9 @@ class CorrectSection(Section):
         """Follow the chosen segmentation, its volume and what is still missing."""
         segmentation = self._segmentation
         volume = volume_of(segmentation) or self.panel.parameters.inputVolume
-        if volume is not self._volume:
-            self._volume = volume
+        named = volume.GetName() if volume else ""
+        if (volume, named) != (self._volume, self._named):
+            self._volume, self._named = volume, named
             self._show_case()
         self._switch_editor()
         self.ui.segmentEditor.setEnabled(segmentation is not None)
@@ -73,11 +76,13 @@ class CorrectSection(Section):
         self._switch_editor()
 
     def close(self) -> None:
-        """Let the editor go; a submission that has begun ends without a word here."""
-        self._run.forget()
+        """Let the editor go; a submission that has begun goes on."""
         self._editor.let_go()
         self._volume = None
         self.ui.submittedLabel.setText("")
+
+    def end(self) -> None:
+        self._run.end()
 
     @property
     def _segmentation(self) -> Any:
@@ -142,16 +147,16 @@ class CorrectSection(Section):
     @says_errors
     def _submit(self) -> None:
         submission = self._entries()
-        if submission.is_new_study and not self.panel.ask(
+        if submission.makes_a_study and not self.panel.ask(
             f"There is no study in {submission.folder} yet.\n\nMake one there?"
         ):
             return
 
         def done(result: dict[str, Any]) -> None:
-            self.ui.submittedLabel.setText(
-                "\n".join([outcome(result, submission.folder), *left_out])
-            )
-            self.ui.noteEdit.setText("")
+            if self._volume is volume:  # else another case is shown by now
+                text = "\n".join([outcome(result, submission.folder), *left_out])
+                self.ui.submittedLabel.setText(text)
+                self.ui.noteEdit.setText("")
             self.panel.say(f"The correction of case {result['case']} is submitted.")
             self._show_button()
 
@@ -160,5 +165,8 @@ class CorrectSection(Section):
             self._show_button()
 
         self.ui.submittedLabel.setText("")
-        left_out = self._run.start(submission, self._segmentation, self._volume, done, failed)
+        volume = self._volume
+        left_out = self._run.start(submission, self._segmentation, volume, done, failed)
+        if wait := waits_until(self._run.request):
+            self.panel.say(f"The correction waits until {wait}.")
         self._show_button()

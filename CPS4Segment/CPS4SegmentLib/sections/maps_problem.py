@@ -21,9 +21,11 @@ def maps_problem(panel: Panel, volume: Any, model: dict[str, Any] | None) -> str
         return panel.discovery.problem or "Looking for models..."
     if model is None:
         return "No model is chosen. Choose one in the section Segment."
+    if model.get("problem"):
+        return str(model["problem"])
     if not model.get("prompt_maps"):
         return f"The model {model['name']} has no prompt maps. Choose one trained with cps4."
-    return str(model.get("problem") or "")
+    return ""
 
 
 def own_prompt_problem(model: dict[str, Any] | None, prompt: str) -> str:

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import slicer
-
+from CPS4SegmentLib.exchange import ExchangeFolder, in_words
 from CPS4SegmentLib.volume_export import export_volume
 
 if TYPE_CHECKING:
@@ -21,7 +18,7 @@ class MapsRun:
 
     def __init__(self, panel: Panel):
         self._panel = panel
-        self._folder: Path | None = None
+        self._folder: ExchangeFolder | None = None
         self._exported: dict[str, tuple[int, Path]] = {}
         self._count = 0
         self.request: Any = None
@@ -43,6 +40,7 @@ class MapsRun:
     ) -> None:
         """Ask for the model's own prompts, or for `prompts`; raises as `export_volume` does."""
         path = self._export(volume)
+        name = volume.GetName() or ""
         self._count += 1
         arguments = {
             "volume": str(path),
@@ -52,7 +50,12 @@ class MapsRun:
             "prompts": prompts,
         }
         self.request = self._panel.worker.submit(
-            "maps", arguments, on_event, on_done, on_failed, on_cancelled
+            "maps",
+            arguments,
+            on_event,
+            on_done,
+            lambda reason: on_failed(in_words(reason, path, name)),
+            on_cancelled,
         )
 
     def cancel(self) -> None:
@@ -61,14 +64,14 @@ class MapsRun:
             self.request.cancel()
 
     def forget(self) -> None:
-        """Stop, call nobody any more and delete the files."""
-        if self.running:
-            self.request.forget()
-        self.request = None
+        """Stop and call nobody any more; the files go when the worker has let go of them."""
+        folder, request = self._folder, self.request
+        self._folder = self.request = None
         self._exported.clear()
-        if self._folder is not None:
-            shutil.rmtree(self._folder, ignore_errors=True)
-            self._folder = None
+        if request is not None and not request.over:
+            request.forget(folder.remove)
+        elif folder is not None:
+            folder.remove()
 
     def _export(self, volume: Any) -> Path:
         """The same file again for an unchanged volume: the worker knows it by heart."""
@@ -82,8 +85,8 @@ class MapsRun:
         if when == changed and path.is_file():
             return path
         if self._folder is None:
-            self._folder = Path(tempfile.mkdtemp(prefix="CPS4-", dir=slicer.app.temporaryPath))
-        path = Path(tempfile.mkdtemp(dir=self._folder)) / "volume.nrrd"
+            self._folder = ExchangeFolder()
+        path = self._folder.new_file("volume.nrrd")
         export_volume(volume, str(path))
         self._exported[volume.GetID()] = (changed, path)
         return path

@@ -16,6 +16,7 @@ from CPS4SegmentLib.sections.run_progress import RunProgress
 from CPS4SegmentLib.sections.section import Section
 from CPS4SegmentLib.sections.threshold_text import threshold_text
 from CPS4SegmentLib.sections.volume_maps import VolumeMaps
+from CPS4SegmentLib.sections.waiting import waits_until
 
 if TYPE_CHECKING:
     from CPS4SegmentLib.panel import Panel
@@ -86,6 +87,11 @@ class MapsSection(Section):
 
     def close(self) -> None:
         """Stop computing, forget the maps and delete their files."""
+        if self._run.running:
+            self.panel.say(
+                "The scene was closed. The prompt maps that were being computed were stopped.",
+                "warning",
+            )
         self._run.forget()
         self._views.forget()
         self._show_result()
@@ -126,6 +132,8 @@ class MapsSection(Section):
             self.panel.changed()
 
         self._run.start(volume, model, prompts, self._take, done, failed, cancelled)
+        if wait := waits_until(self._run.request):
+            self.panel.say(f"The prompt maps wait until {wait}.")
         self._progress.start()
         self.ui.cancelMapsButton.setVisible(True)
         self.panel.changed()

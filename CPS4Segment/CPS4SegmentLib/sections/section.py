@@ -37,3 +37,6 @@ class Section:
 
     def close(self) -> None:
         """The scene or the panel closes: stop what runs and let go of nodes; may come twice."""
+
+    def end(self) -> None:
+        """The panel is taken down, after `close`: wait for what must not be lost."""

@@ -10,6 +10,7 @@ from CPS4SegmentLib.scene_choice import active_volume, result_of, volume_of
 from CPS4SegmentLib.sections.model_list import ModelList
 from CPS4SegmentLib.sections.run_progress import RunProgress
 from CPS4SegmentLib.sections.section import Section
+from CPS4SegmentLib.sections.waiting import waits_until
 from CPS4SegmentLib.segmentation_import import show_3d
 from CPS4SegmentLib.segmentation_run import SegmentationRun
 from CPS4SegmentLib.volume_export import volume_problem
@@ -28,6 +29,7 @@ class SegmentSection(Section):
     def __init__(self, panel: Any):
         super().__init__(panel)
         self._run: SegmentationRun | None = None
+        self._waiting = False
         self._followed: Any = None
         self._shown_3d: Any = None
         self._models = ModelList(self.ui.modelComboBox, self.ui.modelDetailLabel, panel)
@@ -118,9 +120,20 @@ class SegmentSection(Section):
             return
         self._run = run
         self._progress.start()
-        self.panel.say(f"Segmenting {volume.GetName()}...")
+        wait = waits_until(run.request)
+        self._waiting = bool(wait)
+        if wait:
+            self.panel.say(f"{volume.GetName()} waits until {wait}.")
+        else:
+            self._say_that_it_runs()
+
+    def _say_that_it_runs(self) -> None:
+        self.panel.say(f"Segmenting {self._run.volume.GetName()}...")
 
     def _event(self, event: dict) -> None:
+        if self._waiting:
+            self._waiting = False
+            self._say_that_it_runs()
         if event.get("event") == "message":
             self.panel.say(str(event.get("message")), str(event.get("level") or "info"))
         self._progress.take(event)

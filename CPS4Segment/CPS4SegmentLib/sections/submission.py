@@ -8,6 +8,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+LONGEST_PROPOSAL = 60
+"""Letters of a case id that is proposed; file names end at about 250."""
+
 
 @dataclass(frozen=True)
 class Submission:
@@ -25,8 +28,6 @@ class Submission:
             wanted.append("a study folder")
         elif not Path(self.study).expanduser().is_absolute():
             wanted.append("a study folder with its full path")
-        elif self.is_new_study and self.folder.exists() and not _is_empty(self.folder):
-            wanted.append("a study folder that is empty or a study already")
         if not self.case:
             wanted.append("a case id")
         elif not is_case_id(self.case):
@@ -41,16 +42,12 @@ class Submission:
         return Path(self.study).expanduser()
 
     @property
-    def is_new_study(self) -> bool:
-        """Whether no study lies there yet."""
-        return not (self.folder / "dataset.json").is_file()
-
-
-def _is_empty(folder: Path) -> bool:
-    try:
-        return not any(folder.iterdir())
-    except OSError:
-        return False
+    def makes_a_study(self) -> bool:
+        """Whether a new study would be made there; what else lies there is refused later."""
+        try:
+            return not any(self.folder.iterdir())
+        except OSError:
+            return not self.folder.exists()
 
 
 def is_case_id(text: str) -> bool:
@@ -66,7 +63,7 @@ def proposed_case_id(volume_name: str) -> str:
     if looks_like_a_person(volume_name):
         return ""
     without_channel = re.sub(r"_\d{4}$", "", volume_name.strip())
-    return re.sub(r"[^A-Za-z0-9-]+", "_", without_channel).strip("_-")
+    return re.sub(r"[^A-Za-z0-9-]+", "_", without_channel).strip("_-")[:LONGEST_PROPOSAL]
 
 
 def looks_like_a_person(volume_name: str) -> bool:

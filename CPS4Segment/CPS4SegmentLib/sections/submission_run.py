@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 from collections.abc import Callable
-from pathlib import Path
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-import slicer
-
+from CPS4Core.errors import CPS4Error
 from CPS4SegmentLib.color_table import schema_of
+from CPS4SegmentLib.exchange import ExchangeFolder, in_words
 from CPS4SegmentLib.label_export import export_labels
 from CPS4SegmentLib.result_record import RESULT, read_record
 from CPS4SegmentLib.sections.submission import Submission
@@ -20,12 +18,19 @@ if TYPE_CHECKING:
     from CPS4SegmentLib.panel import Panel
 
 
+END_SECONDS = 30.0
+"""How long Slicer's end may wait for a submission."""
+
+
 class SubmissionRun:
-    """One submission at a time; the exported files are deleted when it is over."""
+    """One submission at a time; the exported files are deleted when it is over.
+
+    It goes on without the nodes that it came from: what was submitted shall not be lost because
+    the scene is closed or Slicer ends meanwhile.
+    """
 
     def __init__(self, panel: Panel):
         self._panel = panel
-        self._folder: Path | None = None
         self.request: Any = None
 
     @property
@@ -45,22 +50,25 @@ class SubmissionRun:
 
         Raises CPS4Error where they cannot be exported.
         """
-        self._folder = Path(tempfile.mkdtemp(prefix="CPS4-", dir=slicer.app.temporaryPath))
-        image, label = self._folder / "volume.nrrd", self._folder / "label.nrrd"
+        folder = ExchangeFolder()
+        image, label = folder.path / "volume.nrrd", folder.path / "label.nrrd"
+        names = {image: volume.GetName() or "", label: segmentation.GetName() or ""}
         try:
             schema = schema_of(segmentation)
             export_volume(volume, str(image))
             left_out = export_labels(segmentation, volume, schema, str(label))
         except BaseException:
-            self._clean()
+            folder.remove()
             raise
 
         def done(result: dict[str, Any]) -> None:
-            self._clean()
+            folder.remove()
             on_done(result)
 
         def failed(reason: str) -> None:
-            self._clean()
+            folder.remove()
+            for file, name in names.items():
+                reason = in_words(reason, file, name)
             on_failed(reason)
 
         self.request = self._panel.worker.submit(
@@ -82,14 +90,8 @@ class SubmissionRun:
         )
         return left_out
 
-    def forget(self) -> None:
-        """Call nobody any more; the worker completes or undoes what it has begun."""
+    def end(self) -> None:
+        """Wait for what was submitted; the outcome is told as always."""
         if self.running:
-            self.request.forget()
-        self.request = None
-        self._clean()
-
-    def _clean(self) -> None:
-        if self._folder is not None:
-            shutil.rmtree(self._folder, ignore_errors=True)
-            self._folder = None
+            with suppress(CPS4Error):
+                self._panel.worker.wait(self.request, END_SECONDS)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import unittest
 from typing import Any
 
 import slicer
-from machine import MODULE
+from machine import MODULE, REPOSITORY
 
 
 def test_parameters_are_annotated_with_types(load_module: Any) -> None:
@@ -31,3 +33,19 @@ def test_unittest_finds_each_self_test_once(load_module: Any) -> None:
     found = [test.id() for group in suite for test in group]
     assert found and {i.split(".")[-2] for i in found} == {"CPS4SegmentTest"}
     assert len(found) == len(set(found))
+
+
+def test_slicer_needs_no_further_package_to_load_it() -> None:
+    """The others come later, by the panel's button, and are for the worker's process alone."""
+    code = (
+        f"import sys; sys.path[:0] = {[str(REPOSITORY / 'Testing')]!r}\n"
+        "import slicerharness; slicerharness.start()\n"
+        "import slicer, vtk, numpy, SimpleITK\n"
+        "before = {name.split('.')[0] for name in sys.modules}\n"
+        f"slicerharness.load_module({str(MODULE)!r})\n"
+        "loaded = {name.split('.')[0] for name in sys.modules} - before\n"
+        "print(sorted(loaded - set(sys.stdlib_module_names)))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1] == str(["CPS4Core", "CPS4Segment", "CPS4SegmentLib"])

@@ -153,7 +153,7 @@ class SelfTest(ScriptedLoadableModuleTest):
             raise unittest.SkipTest(f"packages are not installed. {describe(lacking)}")
 
     def phantom(self) -> tuple[Any, dict[str, np.ndarray]]:
-        """A made-up sagittal spine MRI in the scene, and where its structures' middles are (RAS)."""
+        """A made-up sagittal spine MRI in the scene, and the middles of its structures (RAS)."""
         from CPS4Core.phantom.make import make_phantom
 
         image, truth = make_phantom(3, 256, slices=12, schema=LABELS, sacrum_visible=True)

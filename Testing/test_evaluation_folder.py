@@ -64,7 +64,7 @@ def evaluate(tmp_path: Path, labels: Path, *options: str) -> tuple[int, dict]:
 
 
 def rows(path: Path) -> list[dict[str, str]]:
-    with open(path, newline="") as file:
+    with open(path, newline="", encoding="utf-8") as file:
         return list(csv.DictReader(file))
 
 

@@ -109,7 +109,7 @@ def test_an_evaluation_tells_what_confidences_are_worth(
     bins = {round(b["low"], 1): b for b in of_levels["bins"] if b["count"]}
     assert bins[0.9]["dice"] == 1 and bins[0.2]["dice"] == 0
     scores = scored / "scores"
-    with open(scores / "reliability.csv", newline="") as file:
+    with open(scores / "reliability.csv", newline="", encoding="utf-8") as file:
         rows = [r for r in csv.DictReader(file) if r["of"] == "structures"]
     assert len(rows) == 10 and rows[9]["count"] == "3" and rows[0]["right"] == ""
     with Image.open(scores / "reliability.png") as picture:

@@ -4,4 +4,5 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 ./scripts/setup.sh
 ./scripts/slicer_libraries.sh
-exec .venv/bin/python -m pytest "$@"
+# UTF-8 whatever the locale: some libraries set it anew when they are loaded.
+exec env PYTHONUTF8=1 .venv/bin/python -m pytest "$@"

@@ -1,16 +1,18 @@
-"""The Slicer module "CPS4 Spine Segment": its entry in the module list, its panel and its logic."""
+"""The Slicer module "CPS4 Spine Segment": its entry in the module list, its panel and its logic.
 
-from __future__ import annotations
+No annotation here is postponed: parameterNodeWrapper reads them while Slicer is loading this file,
+when names in strings may not be found yet.
+"""
 
 from collections.abc import Callable
 from typing import Annotated, Any
 
 import slicer
+from CPS4SegmentLib import self_test
 from CPS4SegmentLib.exchange import remove_left_behind
 from CPS4SegmentLib.machine_settings import MachineSettings
 from CPS4SegmentLib.panel import Panel
 from CPS4SegmentLib.segmentation_run import SegmentationRun
-from CPS4SegmentLib.self_test import SelfTest
 from CPS4SegmentLib.terminology import load_terminology
 from CPS4SegmentLib.worker_client import WorkerClient
 from slicer import vtkMRMLScalarVolumeNode, vtkMRMLSegmentationNode
@@ -32,7 +34,7 @@ class CPS4Segment(ScriptedLoadableModule):
         ScriptedLoadableModule.__init__(self, parent)
         self.parent.title = _("CPS4 Spine Segment")
         self.parent.categories = [translate("qSlicerAbstractCoreModule", "Segmentation")]
-        self.parent.dependencies = []
+        self.parent.dependencies = ["Colors", "Segmentations", "Terminologies"]
         self.parent.contributors = ["The CPS4 spine segmentation project"]
         self.parent.helpText = _(
             "Segments and names vertebrae and discs in sagittal spine MRI, shows what the model"
@@ -116,7 +118,7 @@ class CPS4SegmentLogic(ScriptedLoadableModuleLogic):
         self.worker = worker or WorkerClient()
 
     def getParameterNode(self) -> CPS4SegmentParameterNode:
-        return CPS4SegmentParameterNode(super().getParameterNode())
+        return CPS4SegmentParameterNode(super().getParameterNode())  # type: ignore[call-arg]
 
     def segment(
         self,
@@ -141,5 +143,8 @@ class CPS4SegmentLogic(ScriptedLoadableModuleLogic):
         self.worker.stop()
 
 
-class CPS4SegmentTest(SelfTest):
-    """The module's self-test, where Slicer looks for it."""
+class CPS4SegmentTest(self_test.SelfTest):
+    """The module's self-test, where Slicer looks for it.
+
+    The base class has no name of its own here: unittest would find it, and run every test twice.
+    """

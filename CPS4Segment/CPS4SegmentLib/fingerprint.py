@@ -56,4 +56,4 @@ def _checksum(image: Any) -> int:
         box.append(slice(seen[0], seen[-1] + 1))
     start = [int(b.start + low[2 - axis]) for axis, b in enumerate(box)]
     labelled = np.ascontiguousarray(voxels[tuple(box)].astype(np.int32))
-    return zlib.crc32(labelled, zlib.crc32(repr((start, labelled.shape)).encode()))
+    return zlib.crc32(labelled.data, zlib.crc32(repr((start, labelled.shape)).encode()))

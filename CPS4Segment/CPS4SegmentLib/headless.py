@@ -57,7 +57,7 @@ def run(command: str, arguments: Sequence[str]) -> int:
 def _start(arguments: list[str]) -> subprocess.Popen[str]:
     # PythonSlicer is a launcher with the interpreter as its child: signals go to both of them.
     alone: dict[str, Any] = {"start_new_session": True}
-    if os.name == "nt":
+    if sys.platform == "win32":
         alone = {"creationflags": subprocess.CREATE_NO_WINDOW}
     return subprocess.Popen(
         [*core_command(), *arguments],
@@ -104,7 +104,7 @@ def _signals_reach(child: subprocess.Popen[str]) -> Iterator[list[int]]:
 
     def handler(number: int, frame: object) -> None:
         came.append(number)
-        if len(came) > 1 or os.name == "nt":
+        if len(came) > 1 or sys.platform == "win32":
             _kill(child)
         else:
             _send(child, signal.SIGTERM)
@@ -120,7 +120,7 @@ def _signals_reach(child: subprocess.Popen[str]) -> Iterator[list[int]]:
 
 def _kill(child: subprocess.Popen[str]) -> None:
     """End the child and what it has started, if it still runs."""
-    if os.name == "nt":
+    if sys.platform == "win32":
         if child.poll() is None:
             end = ["taskkill", "/F", "/T", "/PID", str(child.pid)]
             subprocess.run(end, capture_output=True, check=False)

@@ -119,7 +119,7 @@ def _install_torch(torch: Lack) -> None:
 def _install(packages: list[Lack]) -> None:
     try:
         from slicer.packaging import load_requirements, pip_ensure
-    except ImportError:  # Slicer before 5.11
+    except ImportError:  # Slicer before 5.12
         import slicer.util
 
         slicer.util.pip_install([package.requirement for package in packages])

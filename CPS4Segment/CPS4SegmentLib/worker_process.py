@@ -7,6 +7,7 @@ import json
 import os
 import signal
 import subprocess
+import sys
 import tempfile
 import time
 from typing import Any
@@ -24,11 +25,10 @@ class WorkerProcess:
 
     def __init__(self, command: list[str], environment: dict[str, str]):
         # A group of its own: PythonSlicer is a launcher, and killing it alone leaves its child.
-        group: dict[str, Any] = (
-            {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP | subprocess.CREATE_NO_WINDOW}
-            if os.name == "nt"
-            else {"start_new_session": True}
-        )
+        group: dict[str, Any] = {"start_new_session": True}
+        if sys.platform == "win32":
+            flags = subprocess.CREATE_NEW_PROCESS_GROUP | subprocess.CREATE_NO_WINDOW
+            group = {"creationflags": flags}
         self._log = tempfile.TemporaryFile()  # noqa: SIM115 (closed by `close`)
         try:
             self._process = subprocess.Popen(
@@ -115,7 +115,7 @@ class WorkerProcess:
         if self._killed:
             return
         self._killed = True  # once: the number may belong to others afterwards
-        if os.name == "nt":
+        if sys.platform == "win32":
             if self._process.poll() is None:
                 subprocess.run(
                     ["taskkill", "/F", "/T", "/PID", str(self.pid)],

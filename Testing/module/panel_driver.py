@@ -11,9 +11,8 @@ import qt
 import slicer
 import slicer.util
 from CPS4SegmentLib import worker_client
+from machine import MODULE, choose, pump
 from recording_worker import RecordingWorker
-
-MODULE = Path(__file__).resolve().parents[2] / "CPS4Segment" / "CPS4Segment.py"
 
 
 def open_module(load_module: Any, monkeypatch: Any) -> Driver:
@@ -74,11 +73,7 @@ class Driver:
 
     def wait_for(self, happened: Callable[[], Any], seconds: float = 60) -> None:
         """Run the event loop until something is so."""
-        end = time.monotonic() + seconds
-        while not happened():
-            assert time.monotonic() < end, "it did not happen in time"
-            slicer.app.processEvents()
-            time.sleep(0.02)
+        pump(happened, seconds)
 
     def import_result(self, result: dict[str, Any]) -> Any:
         """Put a result into the scene and choose it."""
@@ -98,8 +93,7 @@ class Driver:
         """Choose an entry of a QComboBox by mouse."""
         index = combo.findText(text)
         assert index >= 0, f"{text} is not offered"
-        combo.setCurrentIndex(index)
-        combo.activated(index)
+        choose(combo, index)
 
     def click_at(self, widget: Any, place: Any) -> None:
         """Press and release the left mouse button at a point of a widget."""

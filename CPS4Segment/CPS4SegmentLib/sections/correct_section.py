@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import ctk
-
 from CPS4SegmentLib.scene_choice import volume_of
 from CPS4SegmentLib.sections.embedded_editor import EmbeddedEditor
 from CPS4SegmentLib.sections.reporting import says_errors
@@ -44,7 +42,6 @@ class CorrectSection(Section):
         self._entered = False
         self._volume: Any = None
         self._named = ""
-        ui.studyPath.filters = ctk.ctkPathLineEdit.Dirs
         ui.studyPath.currentPath = panel.settings.study_folder
         ui.authorEdit.setText(panel.settings.author)
         ui.studyPath.connect("currentPathChanged(QString)", self._keep_study)

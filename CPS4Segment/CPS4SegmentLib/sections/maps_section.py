@@ -245,7 +245,7 @@ class MapsSection(Section):
         text = "\N{EN DASH}"
         if self._views.one and self.panel.parameters:
             maps, name = self._current, self.panel.parameters.promptClass
-            if name in maps.prompts:
+            if name in maps.prompts and maps.slice_axis:
                 text = threshold_text(maps.prompts[name], maps.slice_axis, self._volume)
         self.ui.thresholdLabel.setText(text)
 

@@ -2,6 +2,7 @@
 
 import functools
 from collections.abc import Callable
+from typing import Any
 
 from CPS4Core.errors import CPS4Error
 
@@ -10,7 +11,7 @@ def says_errors(slot: Callable) -> Callable:
     """A section's slot that tells the user of a CPS4Error instead of raising it."""
 
     @functools.wraps(slot)
-    def told(self, *arguments):
+    def told(self: Any, *arguments: Any) -> Any:
         try:
             return slot(self, *arguments)
         except CPS4Error as error:

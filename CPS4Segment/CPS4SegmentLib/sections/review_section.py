@@ -104,7 +104,7 @@ class ReviewSection(Section, VTKObservationMixin):
 
     @says_errors
     def _show_levels(self) -> None:
-        self._levels.show(self._shown, self._rows.get(self._table.selected))
+        self._levels.show(self._shown, self._rows.get(self._table.selected or ""))
 
     def _summary(self, rows: list[Any]) -> str:
         """One line over all structures."""

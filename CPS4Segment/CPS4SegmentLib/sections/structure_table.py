@@ -1,6 +1,7 @@
 """The table of structures: visibility, colour and name, volume, confidence, warnings."""
 
 from collections.abc import Callable
+from typing import Any
 
 import qt
 
@@ -43,7 +44,7 @@ class StructureTable:
         row = self._table.currentRow()
         return self._ids[row] if 0 <= row < len(self._ids) else None
 
-    def fill(self, rows: list) -> None:
+    def fill(self, rows: list[Any]) -> None:
         """Show `rows` (structures.StructureRow); neither callback is called.
 
         The selected segment stays selected if it is still there.
@@ -64,7 +65,7 @@ class StructureTable:
         finally:
             self._table.blockSignals(was_blocked)
 
-    def _fill_row(self, number: int, row) -> None:
+    def _fill_row(self, number: int, row: Any) -> None:
         visible = _item("")
         visible.setFlags(visible.flags() | qt.Qt.ItemIsUserCheckable)
         visible.setCheckState(qt.Qt.Checked if row.visible else qt.Qt.Unchecked)

@@ -22,13 +22,13 @@ def shown_point(slice_axis: dict[str, Any]) -> tuple[float, float, float] | None
     """
     lps = np.asarray(slice_axis["direction_lps"], float)
     axis = lps * (-1, -1, 1)
-    best, along = None, -1.0
+    best, along = np.zeros(3), -1.0
     for node in slice_nodes():
         matrix = slicer.util.arrayFromVTKMatrix(node.GetSliceToRAS())
         parallel = abs(float(matrix[:3, 2] @ axis))
         if parallel > along:
             best, along = matrix[:3, 3], parallel
-    return None if best is None else tuple(float(mm) for mm in best)
+    return None if along < 0 else (float(best[0]), float(best[1]), float(best[2]))
 
 
 def threshold_text(prompt: dict[str, Any], slice_axis: dict[str, Any], volume: Any) -> str:

@@ -278,6 +278,9 @@ def test_a_folder_becomes_a_study(tmp_path: Path) -> None:
         opened = Study.open(folder)
         assert opened.schema == SCHEMA and opened.labelled == ["first"]
         assert opened.dataset["name"] == folder.name
+        killed = tmp_path / f".partial-0123abcd-{folder.name}"  # an earlier try, long ago
+        (killed / "imagesTr").mkdir(parents=True)
+        os.utime(killed, (0, 0))
         assert not submit(folder, "second", 5).study_created
         assert errors(folder) == []
     assert not [p for p in tmp_path.iterdir() if p.name.startswith(".")]

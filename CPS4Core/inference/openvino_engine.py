@@ -162,7 +162,7 @@ def _openvino() -> Any:
         import openvino
     except ImportError as error:
         raise CPS4Error(
-            "OpenVINO is not installed",
+            f"OpenVINO is not installed, or broken ({error})",
             cure="Install it with pip install 'CPS4Core[fast]', or use --engine torch",
         ) from error
     return openvino

@@ -32,8 +32,11 @@ def to_vtk(matrix: np.ndarray) -> Any:
 
 
 def is_sheared(ijk_to_ras: np.ndarray) -> bool:
-    """Whether the voxel axes are not at right angles."""
-    axes = ijk_to_ras[:3, :3] / np.linalg.norm(ijk_to_ras[:3, :3], axis=0)
+    """Whether the voxel axes are not at right angles, or one has no length at all."""
+    lengths = np.linalg.norm(ijk_to_ras[:3, :3], axis=0)
+    if not lengths.all():
+        return True
+    axes = ijk_to_ras[:3, :3] / lengths
     return bool(np.abs(axes.T @ axes - np.eye(3)).max() > SHEAR)
 
 

@@ -57,12 +57,12 @@ def test_a_volume_stood_on_its_head_by_a_transform_is_read_the_right_way_up(tmp_
     assert (stack.array == labels[::-1]).all()  # slices of a stack run from right to left
 
 
-@pytest.mark.parametrize("kind", ["shear", "bent"])
+@pytest.mark.parametrize("kind", ["shear", "flat", "bent"])
 def test_a_transform_that_no_file_can_hold_is_left_out(kind: str, tmp_path: Path) -> None:
     volume = add_volume(spine(), sagittal())
-    shear = np.eye(4)
-    shear[1, 2] = 0.4
-    node = add_transform(shear) if kind == "shear" else bent_transform()
+    matrix = np.eye(4)
+    matrix[1] = [0, 1, 0.4, 0] if kind == "shear" else 0
+    node = bent_transform() if kind == "bent" else add_transform(matrix)
     volume.SetAndObserveTransformNodeID(node.GetID())
     export_volume(volume, tmp_path / "v.nrrd")
     image = sitk.ReadImage(str(tmp_path / "v.nrrd"))

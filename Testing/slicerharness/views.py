@@ -107,6 +107,9 @@ class SliceView(View):
         self._logic.SetMRMLScene(scene)
         self._node = self._logic.AddSliceNode(name)
         self._node.SetOrientation(orientation)
+        # A closed scene takes the orientation from its slice nodes; Slicer's layout gives it back.
+        again = slicer.vtkMRMLScene.EndCloseEvent
+        scene.AddObserver(again, lambda *_: self._node.SetOrientation(orientation))
         application_logic.GetSliceLogics().AddItem(self._logic)
         self._group.SetMRMLDisplayableNode(self._node)
         self._logic.AddObserver(vtk.vtkCommand.ModifiedEvent, lambda *_: self._update())

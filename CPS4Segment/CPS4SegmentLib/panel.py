@@ -68,8 +68,18 @@ class Panel:
             listener(text, level)
 
     def ask(self, question: str) -> bool:
-        """Ask a question that yes or no answers; closing the box means no."""
-        return bool(slicer.util.confirmYesNoDisplay(question, windowTitle="CPS4 Spine Segment"))
+        """Ask a question that yes or no answers; closing the box means no.
+
+        Not by confirmYesNoDisplay, which writes the question to Slicer's log file.
+        """
+        given = slicer.util.messageBox(
+            question,
+            windowTitle="CPS4 Spine Segment",
+            icon=qt.QMessageBox.Question,
+            standardButtons=qt.QMessageBox.Yes | qt.QMessageBox.No,
+            textFormat=qt.Qt.PlainText,
+        )
+        return bool(given == qt.QMessageBox.Yes)
 
     def add_model_folder(self) -> None:
         """Let the user choose a folder with models, and look what is in it."""

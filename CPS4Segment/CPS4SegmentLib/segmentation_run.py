@@ -143,7 +143,12 @@ class SegmentationRun:
         target = self._target
         if target is None or target.GetScene() is None:
             return None
-        return target if fingerprint(target) == self._target_was else None
+        if fingerprint(target) == self._target_was:
+            return target
+        self.warnings.append(
+            f"{target.GetName()} was changed meanwhile, so the new result is beside it"
+        )
+        return None
 
     def _failed(self, reason: str) -> None:
         self._error = in_words(reason, self._file, self.volume.GetName() or "")

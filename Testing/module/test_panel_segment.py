@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -226,8 +227,13 @@ def test_untouched_result_is_replaced_without_a_question(panel: Any, machine: Ma
 
 @pytest.mark.parametrize("answer, kept", [("No", True), ("Yes", False), (None, True)])
 def test_corrected_result_is_replaced_only_if_the_user_says_so(
-    panel: Any, machine: Machine, answer: str | None, kept: bool
+    panel: Any,
+    machine: Machine,
+    answer: str | None,
+    kept: bool,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
+    caplog.set_level(logging.INFO)
     volume = make_volume()
     machine.segment(volume, "L5")
     first = run(panel)
@@ -236,6 +242,7 @@ def test_corrected_result_is_replaced_only_if_the_user_says_so(
     dialogs.answer(answer)
     second = run(panel)
     assert "was changed since it was made" in dialogs.shown[0].text
+    assert "T2" not in caplog.text, "the log file is no place for a volume's name"
     assert (second is not first) is kept
     assert names(first) == ({"L5"} if kept else {"L4"}) and names(second) == {"L4"}
 
@@ -261,6 +268,7 @@ def test_correction_during_the_run_is_not_lost(panel: Any, machine: Machine) -> 
     (machine.folder / "gate").unlink()
     pump(idle(panel))
     assert names(first) == {"L5"} and names(panel.parameters.segmentation) == {"L4"}
+    assert "T2 spine was changed meanwhile, so the new result is" in panel.ui.statusLabel.text
 
 
 def test_segmentation_of_the_users_own_is_left_alone(panel: Any, machine: Machine) -> None:

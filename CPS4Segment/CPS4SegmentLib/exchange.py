@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -69,7 +70,7 @@ def in_words(message: str, file: str | os.PathLike[str], name: str) -> str:
 
 def _lock(file: Any) -> None:
     """Lock an open file until it is closed; raises OSError where it is locked already."""
-    if os.name == "nt":
+    if sys.platform == "win32":
         import msvcrt
 
         msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)

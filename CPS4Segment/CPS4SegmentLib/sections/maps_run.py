@@ -68,10 +68,11 @@ class MapsRun:
         folder, request = self._folder, self.request
         self._folder = self.request = None
         self._exported.clear()
+        remove = folder.remove if folder is not None else None
         if request is not None and not request.over:
-            request.forget(folder.remove)
-        elif folder is not None:
-            folder.remove()
+            request.forget(remove)
+        elif remove is not None:
+            remove()
 
     def _export(self, volume: Any) -> Path:
         """The same file again for an unchanged volume: the worker knows it by heart."""

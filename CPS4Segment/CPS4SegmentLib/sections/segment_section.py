@@ -125,15 +125,15 @@ class SegmentSection(Section):
         if wait:
             self.panel.say(f"{volume.GetName()} waits until {wait}.")
         else:
-            self._say_that_it_runs()
+            self._say_that_it_runs(run)
 
-    def _say_that_it_runs(self) -> None:
-        self.panel.say(f"Segmenting {self._run.volume.GetName()}...")
+    def _say_that_it_runs(self, run: SegmentationRun) -> None:
+        self.panel.say(f"Segmenting {run.volume.GetName()}...")
 
     def _event(self, event: dict) -> None:
-        if self._waiting:
+        if self._waiting and self._run is not None:
             self._waiting = False
-            self._say_that_it_runs()
+            self._say_that_it_runs(self._run)
         if event.get("event") == "message":
             self.panel.say(str(event.get("message")), str(event.get("level") or "info"))
         self._progress.take(event)

@@ -193,6 +193,7 @@ set(CORE_SCRIPTS
   CPS4Core/prompt_maps/model.py
   CPS4Core/prompt_maps/otsu.py
   CPS4Core/prompt_maps/volume.py
+  CPS4Core/registry.py
   CPS4Core/report/__init__.py
   CPS4Core/report/attention_picture.py
   CPS4Core/report/comparison_picture.py

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -11,10 +11,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from CPS4Core.config import Stage2Config
-from CPS4Core.errors import CPS4Error
 from CPS4Core.methods.options import MethodOptions, read_options
 from CPS4Core.methods.ramp import ramp
 from CPS4Core.networks.resunet import ResUNet
+from CPS4Core.registry import Registry
 from CPS4Core.schema import IGNORE_INDEX, LabelSchema
 
 
@@ -160,37 +160,6 @@ def cross_entropy(logits: Tensor, target: Tensor, hidden: Tensor | None = None) 
     return loss / counted
 
 
-_METHODS: dict[str, type[Method]] = {}
-
-
-def register(name: str, source: str) -> Callable[[type[Method]], type[Method]]:
-    """Class decorator that makes a method known by name; a name may be taken only once."""
-
-    def add(cls: type[Method]) -> type[Method]:
-        if name in _METHODS:
-            raise ValueError(f"method '{name}' is registered twice")
-        cls.name, cls.source = name, source
-        _METHODS[name] = cls
-        return cls
-
-    return add
-
-
-def methods() -> dict[str, type[Method]]:
-    """All methods by name."""
-    import importlib
-    import pkgutil
-
-    import CPS4Core.methods as package
-
-    for module in pkgutil.iter_modules(package.__path__):
-        importlib.import_module(f"{package.__name__}.{module.name}")
-    return dict(sorted(_METHODS.items()))
-
-
-def method_class(name: str) -> type[Method]:
-    """The method of that name; raises CPS4Error that lists the known ones."""
-    known = methods()
-    if name not in known:
-        raise CPS4Error(f"No method '{name}'", cure=f"Known methods: {', '.join(known)}")
-    return known[name]
+_KNOWN = Registry[Method]("method", "CPS4Core.methods")
+register, methods, method_class = _KNOWN.register, _KNOWN.all, _KNOWN.find
+"""How a method becomes known by name; all by name; the one of a name."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any, ClassVar
 
 import torch
@@ -11,9 +10,9 @@ from torch import Tensor, nn
 from CPS4Core.config import Config, Stage1Config
 from CPS4Core.encoders.class_map import ClassMap, MapForm
 from CPS4Core.encoders.text import TextEncoder
-from CPS4Core.errors import CPS4Error
 from CPS4Core.methods.method import Batch, Cost
 from CPS4Core.methods.options import MethodOptions, read_options
+from CPS4Core.registry import Registry
 from CPS4Core.schema import LabelSchema
 
 
@@ -74,39 +73,6 @@ class Objective(nn.Module):
         return [p for p in self.parameters() if p.requires_grad]
 
 
-_OBJECTIVES: dict[str, type[Objective]] = {}
-
-
-def register(name: str, source: str) -> Callable[[type[Objective]], type[Objective]]:
-    """Class decorator that makes an objective known by name; a name may be taken only once."""
-
-    def add(cls: type[Objective]) -> type[Objective]:
-        if name in _OBJECTIVES:
-            raise ValueError(f"objective '{name}' is registered twice")
-        cls.name, cls.source = name, source
-        _OBJECTIVES[name] = cls
-        return cls
-
-    return add
-
-
-def objectives() -> dict[str, type[Objective]]:
-    """All objectives by name."""
-    import importlib
-    import pkgutil
-
-    import CPS4Core.pretrain as package
-
-    for module in pkgutil.iter_modules(package.__path__):
-        importlib.import_module(f"{package.__name__}.{module.name}")
-    return dict(sorted(_OBJECTIVES.items()))
-
-
-def objective_class(name: str) -> type[Objective]:
-    """The objective of that name; raises CPS4Error that lists the known ones."""
-    known = objectives()
-    if name not in known:
-        raise CPS4Error(
-            f"No objective '{name}' of stage 1", cure=f"Known objectives: {', '.join(known)}"
-        )
-    return known[name]
+_KNOWN = Registry[Objective]("objective", "CPS4Core.pretrain", of=" of stage 1")
+register, objectives, objective_class = _KNOWN.register, _KNOWN.all, _KNOWN.find
+"""How an objective becomes known by name; all by name; the one of a name."""

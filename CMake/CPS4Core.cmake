@@ -243,6 +243,7 @@ set(CORE_SCRIPTS
   CPS4Core/training/stage1.py
   CPS4Core/training/stage2.py
   CPS4Core/training/validation.py
+  CPS4Core/training/warmup.py
   CPS4Core/volumes/__init__.py
   CPS4Core/volumes/dicom.py
   CPS4Core/volumes/geometry.py

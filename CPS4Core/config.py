@@ -199,6 +199,11 @@ class Stage2Config(_Options):
         """Updates before the unlabelled slices teach."""
         return round(self.warmup * self.total_steps)
 
+    @property
+    def warmup_epochs(self) -> int:
+        """Epochs that lie before that as a whole."""
+        return self.warmup_steps // self.iterations_per_epoch
+
 
 class PhantomsConfig(_Options):
     """Made-up scans with full labels as additional labelled cases."""

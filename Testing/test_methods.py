@@ -108,6 +108,30 @@ def test_unlabelled_slices_teach_only_after_the_warm_up(name):
 
 
 @pytest.mark.parametrize("name", methods())
+def test_plain_warm_ups_are_one_and_the_same(name):
+    schema, batch = schema_of(3), make_batch(schema_of(3))
+    batch.unlabelled = batch.unlabelled[:0]
+
+    def warmed_up(which):
+        method = make(which, schema, warmup=0.5, epochs=4, iterations_per_epoch=2).train()
+        optimiser = torch.optim.Adam(method.trained(), lr=1e-3)
+        for step in range(1, 4):
+            torch.manual_seed(step)
+            for losses in method.updates(batch):
+                optimiser.zero_grad()
+                sum(losses.values()).backward()
+                optimiser.step()
+            method.after_step(step)
+        moved = {id(p) for p, s in optimiser.state.items() if s}
+        alone = moved == {id(p) for p in method.network.parameters()}
+        return method.network.state_dict(), alone
+
+    (ours, alone), (plain, _) = warmed_up(name), warmed_up("labelled-only")
+    same = all(torch.equal(ours[k], plain[k]) for k in plain)
+    assert (same and alone) == method_class(name).warms_up_plainly()
+
+
+@pytest.mark.parametrize("name", methods())
 def test_the_declared_cost_is_what_a_step_does(name, monkeypatch):
     schema, batch = schema_of(3), make_batch(schema_of(3))
     method = make_halfway(name, schema)

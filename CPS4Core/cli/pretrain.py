@@ -22,5 +22,5 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, progress: Progress) -> int:
     """Pretrain; returns 0."""
-    args.method, args.pretrained, args.stage = None, None, "1"
+    args.method, args.pretrained, args.warmed_up, args.stage = None, None, None, "1"
     return train.run(args, progress)

@@ -29,7 +29,16 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--pretrained", type=Path, help="take stage 1 from this run or pretrained model"
     )
     parser.add_argument(
-        "--stage", choices=("both", "1", "2"), default="both", help="run one stage only"
+        "--warmed-up",
+        type=Path,
+        metavar="RUN",
+        help="go on from the warm-up that another run made with --stage warmup",
+    )
+    parser.add_argument(
+        "--stage",
+        choices=("both", "1", "2", "warmup"),
+        default="both",
+        help="run one stage only; warmup: stage 2 until the unlabelled cases would join",
     )
 
 
@@ -39,7 +48,12 @@ def run(args: argparse.Namespace, progress: Progress) -> int:
     from CPS4Core.training.processes import leave_processes
 
     overrides = trainable_row(args.method, args.labelled).overrides if args.method else []
-    training = make_run(args, overrides, args.pretrained)
+    training = make_run(args, overrides, args.pretrained, args.warmed_up)
+    if args.stage == "warmup":
+        training.warmup(progress)
+        leave_processes()
+        progress.message(f"Warm-up for cps4 train --warmed-up: {args.output}")
+        return 0
     info = training.stage1(progress) if args.stage == "1" else training.stage2(progress)
     leave_processes()
     for stage, found in info.metrics.items():

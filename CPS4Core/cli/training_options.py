@@ -68,7 +68,12 @@ def add_training_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--cache", type=Path, help="folder of the slice cache (default: in STUDY)")
 
 
-def make_run(args: argparse.Namespace, overrides: list[str], pretrained: Path | None = None) -> Run:
+def make_run(
+    args: argparse.Namespace,
+    overrides: list[str],
+    pretrained: Path | None = None,
+    warmed_up: Path | None = None,
+) -> Run:
     """The run that the arguments describe."""
     if not args.allow_download:
         # Read by the hub's client at its import, which comes later.
@@ -95,4 +100,5 @@ def make_run(args: argparse.Namespace, overrides: list[str], pretrained: Path | 
         cache=args.cache,
         pretrained=pretrained,
         initial=args.initial,
+        warmed_up=warmed_up,
     )

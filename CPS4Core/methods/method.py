@@ -96,6 +96,15 @@ class Method(nn.Module):
         """Named, weighted losses; their sum is minimised. Supervised alone while warming up."""
         return self.supervised_losses(batch) if self.warming_up else self.all_losses(batch)
 
+    @classmethod
+    def warms_up_plainly(cls) -> bool:
+        """Whether its warm-up trains `network` alone, by the plain loss of the labelled slices: all
+        methods of this kind have the same warm-up."""
+        return (
+            cls.supervised is Method.supervised
+            and cls.supervised_losses is Method.supervised_losses
+        )
+
     @property
     def device(self) -> torch.device:
         """Where the network is, and with it whatever a method adds."""

@@ -129,7 +129,9 @@ class SliceBatches:
         maps: dict[str, CaseMaps] | None = None,
         phantoms: PhantomSlices | None = None,
         decoded: Callable[[int], dict[str, DecodedCase] | None] | None = None,
+        unlabelled_from: int = 0,
     ):
+        """`unlabelled_from`: the first epoch whose batches hold unlabelled slices."""
         if not labelled:
             raise CPS4Error("There is no labelled training case")
         self.labelled, self.unlabelled = SlicePool(labelled), SlicePool(unlabelled)
@@ -138,35 +140,36 @@ class SliceBatches:
         self.seed, self.device, self.maps = seed, device, maps
         self.phantoms = phantoms
         self.decoded_at = decoded or (lambda epoch: None)
+        self.unlabelled_from = unlabelled_from
 
     def epoch(self, epoch: int) -> Iterator[Batch]:
-        """The batches of one epoch; the same for the same seed and epoch."""
+        """The batches of one epoch; the same for the same seed and epoch.
+
+        Unlabelled slices have a random stream of their own: methods without them, and warm-ups,
+        see the same labelled slices, equally augmented.
+        """
         seed = epoch_seed(self.seed, epoch)
-        generator = torch.Generator().manual_seed(seed)
+        generator, other = (torch.Generator().manual_seed(seed + i) for i in (0, 2))
         a, b = self.sizes
+        b = b if epoch >= self.unlabelled_from else 0
         p = self.phantoms.count(a) if self.phantoms else 0
         labelled_count, unlabelled_count = (n * self.iterations for n in (a - p, b))
         labelled = self.labelled.draw(labelled_count, generator)
-        unlabelled = self.unlabelled.draw(unlabelled_count, generator) if unlabelled_count else []
         made = self.phantoms.pool.draw(p * self.iterations, generator) if self.phantoms else []
-        augment = Augmentation(self.augmentation, seed + 1)
+        unlabelled = self.unlabelled.draw(unlabelled_count, other) if unlabelled_count else []
+        augment = tuple(Augmentation(self.augmentation, seed + i) for i in (1, 3))
         decoded = self.decoded_at(epoch)
         for i in range(self.iterations):
-            yield self._batch(
-                _part(labelled, i, a - p),
-                _part(unlabelled, i, b),
-                _part(made, i, p),
-                augment,
-                decoded,
-            )
+            batch = self._labelled_batch(_part(labelled, i, a - p), _part(made, i, p), augment[0])
+            if b:
+                self._add_unlabelled(batch, _part(unlabelled, i, b), augment[1], decoded)
+            yield batch
 
-    def _batch(
+    def _labelled_batch(
         self,
         labelled: list[tuple[str, int]],
-        unlabelled: list[tuple[str, int]],
         made: list[tuple[str, int]],
         augment: Augmentation,
-        decoded: dict[str, DecodedCase] | None,
     ) -> Batch:
         sources = [(self.labelled, labelled)] if labelled else []
         if self.phantoms and made:
@@ -177,32 +180,38 @@ class SliceBatches:
         batch = Batch(apply_to_images(images, change), apply_to_labels(labels, change), images[:0])
         if self.phantoms and made:
             batch.hidden = self.phantoms.may_hide(batch.labels, len(made))
-        if unlabelled:
-            size = (images.shape[2], images.shape[3])
-            raw = self.unlabelled.images(unlabelled).to(self.device)
-            moved = augment.draw(len(unlabelled), size)
-            batch.unlabelled = apply_to_images(raw, moved)
-            if self.maps is not None:
-                text = np.stack([self.maps[case].text[s] for case, s in unlabelled])
-                soft = np.stack([self.maps[case].attention[s] for case, s in unlabelled])
-                batch.text = apply_to_labels(torch.from_numpy(text).long().to(self.device), moved)
-                # The token grid covers the same field, so the change applies to it directly.
-                batch.text_soft = F.grid_sample(
-                    torch.from_numpy(soft).float().to(self.device),
-                    moved.grid.to(self.device),
-                    padding_mode="border",
-                    align_corners=False,
-                )
-            if decoded is not None:
-                batch.decoded, sure = (
-                    apply_to_labels(torch.from_numpy(planes).long().to(self.device), moved)
-                    for planes in (
-                        np.stack([decoded[case].labels[s] for case, s in unlabelled]),
-                        np.stack([decoded[case].level_sure[s] for case, s in unlabelled]),
-                    )
-                )
-                batch.level_sure = sure == 1
         return batch
+
+    def _add_unlabelled(
+        self,
+        batch: Batch,
+        drawn: list[tuple[str, int]],
+        augment: Augmentation,
+        decoded: dict[str, DecodedCase] | None,
+    ) -> None:
+        raw = self.unlabelled.images(drawn).to(self.device)
+        moved = augment.draw(len(drawn), (raw.shape[2], raw.shape[3]))
+        batch.unlabelled = apply_to_images(raw, moved)
+        if self.maps is not None:
+            text = np.stack([self.maps[case].text[s] for case, s in drawn])
+            soft = np.stack([self.maps[case].attention[s] for case, s in drawn])
+            batch.text = apply_to_labels(torch.from_numpy(text).long().to(self.device), moved)
+            # The token grid covers the same field, so the change applies to it directly.
+            batch.text_soft = F.grid_sample(
+                torch.from_numpy(soft).float().to(self.device),
+                moved.grid.to(self.device),
+                padding_mode="border",
+                align_corners=False,
+            )
+        if decoded is not None:
+            batch.decoded, sure = (
+                apply_to_labels(torch.from_numpy(planes).long().to(self.device), moved)
+                for planes in (
+                    np.stack([decoded[case].labels[s] for case, s in drawn]),
+                    np.stack([decoded[case].level_sure[s] for case, s in drawn]),
+                )
+            )
+            batch.level_sure = sure == 1
 
 
 def _part(drawn: list[tuple[str, int]], index: int, size: int) -> list[tuple[str, int]]:

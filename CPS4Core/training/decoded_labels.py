@@ -43,7 +43,7 @@ class DecodedLabels:
     progress: Progress
 
     def __post_init__(self) -> None:
-        self.first_epoch = self.options.warmup_steps // self.options.iterations_per_epoch
+        self.first_epoch = self.options.warmup_epochs
         self.made_in = -1
         self.decoded: dict[str, DecodedCase] = {}
 

@@ -9,6 +9,8 @@ from typing import Any
 
 from CPS4Core.files import write_text
 
+METRICS = "metrics.csv"
+
 
 class MetricsLog:
     """One row an epoch in `metrics.csv`, the same numbers for TensorBoard.
@@ -17,7 +19,7 @@ class MetricsLog:
     """
 
     def __init__(self, folder: Path, first_epoch: int):
-        self.path = folder / "metrics.csv"
+        self.path = folder / METRICS
         self.rows: list[dict[str, Any]] = []
         if first_epoch > 1 and self.path.is_file():
             with open(self.path, newline="", encoding="utf-8") as file:

@@ -42,13 +42,14 @@ class Trainable(Protocol):
 
 @dataclass
 class Plan:
-    """How long and how a stage trains."""
+    """How long and how a stage trains; `stop_after` ends it after fewer than its `epochs`."""
 
     epochs: int
     validate_every: int
     optimiser: torch.optim.Optimizer
     schedule: torch.optim.lr_scheduler.LRScheduler | torch.optim.lr_scheduler.ReduceLROnPlateau
     seed: int
+    stop_after: int | None = None
 
 
 class TrainingLoop:
@@ -91,13 +92,15 @@ class TrainingLoop:
         return self.folder / "best.safetensors"
 
     def run(self) -> dict[str, Any]:
-        """Train to the last epoch; returns the best epoch's tensors and validation."""
+        """Train to the last epoch; returns the best epoch's tensors and validation, nothing where
+        the plan stops earlier."""
         if self.last_file.is_file():
             self._resume()
         log = MetricsLog(self.folder, self.epoch + 1) if processes.is_first() else None
         try:
-            epochs = range(self.epoch, self.plan.epochs)
-            for _ in self.progress.track(epochs, self.task, self.plan.epochs, self.epoch):
+            last = self.plan.epochs if self.plan.stop_after is None else self.plan.stop_after
+            epochs = range(self.epoch, last)
+            for _ in self.progress.track(epochs, self.task, last, self.epoch):
                 began = time.monotonic()
                 values = self._train_epoch()
                 values |= self._validate_if_due()
@@ -111,7 +114,7 @@ class TrainingLoop:
             if log is not None:
                 log.close()
         processes.wait_for_all()  # until the first one has written
-        return load_checkpoint(self.best_file)
+        return {} if self.plan.stop_after is not None else load_checkpoint(self.best_file)
 
     def _train_epoch(self) -> dict[str, float]:
         torch.manual_seed(epoch_seed(processes.own_seed(self.plan.seed), self.epoch))
@@ -228,13 +231,16 @@ class TrainingLoop:
         )
 
     def _resume(self) -> None:
-        state = load_checkpoint(self.last_file)
-        load_into(self.module, state["module"], self.last_file)
+        self.restore(load_checkpoint(self.last_file), self.last_file)
+        self.progress.message(f"{self.task}: going on after epoch {self.epoch}")
+
+    def restore(self, state: dict[str, Any], source: Path) -> None:
+        """Go on from a state as `last_file` holds it; `source` is named where it does not fit."""
+        load_into(self.module, state["module"], source)
         self.plan.optimiser.load_state_dict(state["optimiser"])
         self.plan.schedule.load_state_dict(state["schedule"])
         self.scaler.load_state_dict(state["scaler"])
         self.epoch, self.step, self.best = state["epoch"], state["step"], state["best"]
-        self.progress.message(f"{self.task}: going on after epoch {self.epoch}")
 
 
 def epoch_seed(seed: int, epoch: int) -> int:

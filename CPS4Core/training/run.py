@@ -33,6 +33,7 @@ from CPS4Core.training.initial import (
 )
 from CPS4Core.training.stage1 import run_stage1
 from CPS4Core.training.stage2 import run_stage2
+from CPS4Core.training.warmup import DESCRIPTION, check_warmup
 
 
 @dataclass
@@ -55,6 +56,8 @@ class Run:
     pretrained: Path | None = None
     initial: Path | None = None
     """A model, by folder or installed name, whose weights both stages start from."""
+    warmed_up: Path | None = None
+    """A run of `warmup` from which stage 2 goes on."""
 
     @property
     def schema(self) -> LabelSchema:
@@ -93,6 +96,26 @@ class Run:
         pretrained = None
         if method_class(self.config.stage2.method).needs_prompt_maps:
             pretrained = self._pretrained(selection) if self.pretrained else self.stage1(progress)
+        info = self._stage2(selection, pretrained, progress)
+        assert info is not None
+        return info
+
+    def warmup(self, progress: Progress) -> None:
+        """Stage 2 as far as the labelled slices alone teach, for runs that go on from there."""
+        if not self.config.stage2.warmup_epochs:
+            raise CPS4Error(
+                f"The preset '{self.config.name}' has no warm-up",
+                cure="Set stage2.warmup, the share of the training on labelled cases alone",
+            )
+        self._stage2(self._begin(), None, progress, warmup_only=True)
+
+    def _stage2(
+        self,
+        selection: Selection,
+        pretrained: ModelInfo | None,
+        progress: Progress,
+        warmup_only: bool = False,
+    ) -> ModelInfo | None:
         return run_stage2(
             self.config,
             self.schema,
@@ -103,11 +126,13 @@ class Run:
             self.seed,
             self.precision,
             self.folder / "stage2",
-            done,
+            self.folder / "model",
             self._provenance(selection),
             progress,
             self._phantoms(progress),
             start=self._start2(progress),
+            warmed_up=self.warmed_up,
+            warmup_only=warmup_only,
         )
 
     def _begin(self) -> Selection:
@@ -127,8 +152,10 @@ class Run:
             "processes": processes.count(),
             "initial": weights_fingerprint(initial) if initial else None,
         }
+        if self.warmed_up is not None:
+            check_warmup(self.warmed_up, described)
         make_folder(self.folder)
-        description = self.folder / "run.json"
+        description = self.folder / DESCRIPTION
         if description.is_file():
             before = {"processes": 1} | read_json(description, "description of the run")
             changed = sorted(k for k in described if before.get(k) != described[k])

@@ -34,6 +34,10 @@ from CPS4Core.training.batches import CaseMaps, PhantomSlices, SliceBatches
 from CPS4Core.training.decoded_labels import DecodedLabels
 from CPS4Core.training.loop import Plan, TrainingLoop, is_begun
 from CPS4Core.training.validation import validate_slices
+from CPS4Core.training.warmup import go_on_from
+
+_AT_ONCE = 8
+"""Slices in a pass of the vision encoder."""
 
 
 def run_stage2(
@@ -51,11 +55,15 @@ def run_stage2(
     progress: Progress,
     phantoms: Sequence[CachedCase] = (),
     start: Callable[[ResUNet], None] | None = None,
-) -> ModelInfo:
+    warmed_up: Path | None = None,
+    warmup_only: bool = False,
+) -> ModelInfo | None:
     """Train the configured method; writes `model_folder` and returns what it is.
 
     `pretrained` is stage 1's model, needed by methods that use prompt maps. `start` gives the
-    network its first weights where these are not to be random.
+    network its first weights where these are not to be random. `warmed_up` is the run whose warm-up
+    this one goes on from. With `warmup_only` the training ends where the unlabelled slices would
+    begin to teach, for other runs to go on from, and there is no model: None.
     """
     cls, options = method_class(config.stage2.method), config.stage2
     if cls.needs_unlabelled and not unlabelled:
@@ -65,7 +73,7 @@ def run_stage2(
             "--method labelled-only",
         )
     maps = None
-    if cls.needs_prompt_maps:
+    if cls.needs_prompt_maps and not warmup_only:
         if pretrained is None:
             raise CPS4Error(f"The method '{cls.name}' needs stage 1; run cps4 pretrain first")
         maps = case_maps(pretrained, config, unlabelled, precision.device, progress)
@@ -101,6 +109,7 @@ def run_stage2(
         maps,
         phantom_slices,
         decoded.at if decoded else None,
+        options.warmup_epochs,
     )
     optimiser = torch.optim.Adam(
         method.trained(), lr=options.learning_rate, weight_decay=options.weight_decay
@@ -120,7 +129,14 @@ def run_stage2(
 
     loop = TrainingLoop(
         method,
-        Plan(options.epochs, options.validate_every, optimiser, schedule, seed),
+        Plan(
+            options.epochs,
+            options.validate_every,
+            optimiser,
+            schedule,
+            seed,
+            options.warmup_epochs if warmup_only else None,
+        ),
         batches.epoch,
         validate,
         lambda: dict(method.inference_network().state_dict()),
@@ -130,8 +146,12 @@ def run_stage2(
         progress,
         method.updates,
     )
+    if warmed_up is not None and not is_begun(folder):
+        go_on_from(warmed_up, loop, method)
     progress.message(f"{cls.name}: {cls.cost} a step, {options.total_steps} steps")
     best = loop.run()
+    if warmup_only:
+        return None
     info = ModelInfo(
         folder=model_folder,
         config=config,
@@ -194,13 +214,14 @@ def case_maps(
     found: dict[str, CaseMaps] = {}
     for case in progress.track(cases, "prompt maps of the unlabelled cases"):
         text, kept = [], []
-        for image in case.images:
-            batch = torch.from_numpy(np.array(image))[None, None].to(device).float() / 255
+        for start in range(0, len(case.images), _AT_ONCE):
+            images = np.array(case.images[start : start + _AT_ONCE])
+            batch = torch.from_numpy(images)[:, None].to(device).float() / 255
             soft, cosines = attention(batch, vectors)
             found_maps = prompt_maps(soft, cosines, config.input.size, config.maps, trained)
-            text.append(found_maps.integrated[0].to(torch.uint8).cpu().numpy())
+            text.append(found_maps.integrated.to(torch.uint8).cpu().numpy())
             if config.maps.classes == "trained":
                 soft = soft * trained[:, None, None]
-            kept.append(soft[0].half().cpu().numpy())
-        found[case.id] = CaseMaps(np.stack(text), np.stack(kept))
+            kept.append(soft.half().cpu().numpy())
+        found[case.id] = CaseMaps(np.concatenate(text), np.concatenate(kept))
     return found

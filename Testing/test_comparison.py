@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import shutil
 import signal
 import subprocess
@@ -11,6 +12,7 @@ import time
 from pathlib import Path
 
 import pytest
+import torch
 from test_nnunet_peer import calls  # noqa: F401
 from tiny_study import TINY_OPTIONS, write_tiny_study
 
@@ -20,6 +22,7 @@ from CPS4Core.comparison.page import CASES, MARKDOWN, REPORT
 from CPS4Core.comparison.significance import holm, paired_tests
 from CPS4Core.errors import CPS4Error
 from CPS4Core.methods.rows import rows
+from CPS4Core.model_folder import load_weights
 
 OPTIONS = [part for o in TINY_OPTIONS for part in ("--set", o)]
 
@@ -195,6 +198,27 @@ def test_rows_share_a_stage_1_only_where_nothing_of_it_differs(study, tmp_path) 
     assert len(set(folders)) == 2
     with pytest.raises(CPS4Error, match="Known"):
         choose_rows(rows(), ["cps5"])
+
+
+def test_rows_share_a_warm_up_and_train_as_if_alone(study, tmp_path) -> None:
+    output = tmp_path / "out"
+    few = ["--methods", "labelled-only", "mean-teacher", "bcp", "--labelled", "1"]
+    longer = ["--set", "stage2.epochs=4", "--set", "stage2.warmup=0.5"]
+    assert main(arguments(study, output, *few, *longer)) == 0
+    lines = (output / "commands.txt").read_text().splitlines()
+    assert sum("--stage warmup" in line for line in lines) == 1
+    assert sum("--warmed-up" in line for line in lines) == 2
+    whole = next(line for line in lines if "runs/mean-teacher_1_0" in line and " train " in line)
+    command = shlex.split(whole)[1:]
+    at = command.index("--warmed-up")
+    del command[at : at + 2]
+    command[command.index("--output") + 1] = str(tmp_path / "whole")
+    assert main(command) == 0
+    ours, theirs = (
+        load_weights(run / "model" / "network.safetensors")
+        for run in (tmp_path / "whole", output / "runs" / "mean-teacher_1_0")
+    )
+    assert all(torch.equal(ours[k], theirs[k]) for k in ours)
 
 
 def test_paired_tests_and_holm() -> None:

@@ -40,8 +40,14 @@ class Commands:
         ]
         yield self._evaluate(folder / "maps" / "integrated", held_out, folder)
 
-    def training(self, pretrained: Path | None) -> list[str]:
-        """The training, with the stage 1 of another folder."""
+    def warmup(self, folder: Path) -> list[str]:
+        """The warm-up that rows share, by a method that has a teacher to pass on."""
+        method = ["stage2.method=mean-teacher", "stage2.pseudo_labels=voxel"]
+        settings = [*self.matrix.warmup_settings(self.cell.row), *method]
+        return ["train", *self._training(settings), "--stage", "warmup", "--output", str(folder)]
+
+    def training(self, pretrained: Path | None, warmed_up: Path | None) -> list[str]:
+        """The training, with the stage 1 and the warm-up of other folders."""
         row = self.matrix.rows[self.cell.row]
         if row.outside:
             return [
@@ -51,7 +57,8 @@ class Commands:
             ]
         settings = self.matrix.row_settings(self.cell.row)
         stage1 = ["--pretrained", str(pretrained)] if pretrained else []
-        return ["train", *self._training(settings), *stage1, "--output", str(self.run)]
+        warmup = ["--warmed-up", str(warmed_up)] if warmed_up else []
+        return ["train", *self._training(settings), *stage1, *warmup, "--output", str(self.run)]
 
     def scoring(self) -> Iterator[list[str]]:
         """The segmentations of the scored cases and their scores."""

@@ -30,6 +30,7 @@ from CPS4Core.files import read_json, write_json
 from CPS4Core.progress import Progress
 
 SCORES, COST, COMMANDS = "scores/metrics.json", "cost.json", "commands.txt"
+WARMED_UP = "warmed_up.json"
 BEGUN = ("run.json", "peer.json")
 POLL_SECONDS = 0.5
 
@@ -118,7 +119,11 @@ class Executor:
                 if first is not None:
                     with self._claimed(first, wait_for_it=True):
                         self._stage1(process, first, commands)
-                self._train(process, run, commands.training(first))
+                warm = self.matrix.warmup_folder(cell)
+                if warm is not None:
+                    with self._claimed(warm, wait_for_it=True):
+                        self._warm_up(process, warm, commands)
+                self._train(process, run, commands.training(first, warm))
                 self._work(process, commands.scoring())
 
     def _stage1(self, process: Steps, run: Path, commands: Commands) -> None:
@@ -126,6 +131,11 @@ class Executor:
             training, *scoring = commands.stage1(run)
             self._train(process, run, training)
             self._work(process, scoring)
+
+    def _warm_up(self, process: Steps, run: Path, commands: Commands) -> None:
+        if not (run / WARMED_UP).is_file():
+            self._train(process, run, commands.warmup(run))
+            write_json(run / WARMED_UP, read_json(run / COST))
 
     def _train(self, process: Steps, run: Path, line: list[str]) -> None:
         cost = read_json(run / COST) if (run / COST).is_file() else {"seconds": 0.0}

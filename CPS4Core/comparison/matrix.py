@@ -20,6 +20,8 @@ from CPS4Core.peers.nnunet import is_installed, require_installed
 from CPS4Core.pretrain.objective import objective_class
 from CPS4Core.study.folder import Case, Study
 from CPS4Core.study.splits import Selection
+from CPS4Core.training.warmup import PARTS as WARMUP_PARTS
+from CPS4Core.training.warmup import STAGE2 as WARMUP_STAGE2
 
 DESCRIPTION = "comparison.json"
 SCORED = ("test", "held-out")
@@ -136,6 +138,16 @@ class Matrix:
         parts = tuple(f"{part}." for part in STAGE1_PARTS)
         return [s for s in self.row_settings(row) if s.strip().startswith(parts)]
 
+    def warmup_settings(self, row: str) -> list[str]:
+        """Those on which the warm-up depends that rows share."""
+        parts = tuple(f"{part}." for part in WARMUP_PARTS)
+        names = {f"stage2.{name}" for name in WARMUP_STAGE2}
+        return [
+            s
+            for s in self.row_settings(row)
+            if s.strip().startswith(parts) or s.partition("=")[0].strip() in names
+        ]
+
     def needs_maps(self, row: str) -> bool:
         """Whether a row has a stage 1."""
         found = self.rows[row]
@@ -173,8 +185,7 @@ class Matrix:
         """What names a stage 1: its objective and a digest of all that it depends on."""
         config = self.config(cell.row)
         parts = config.model_dump(mode="json", include=set(STAGE1_PARTS))
-        digest = hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:8]
-        return f"{config.stage1.objective}-{digest}"
+        return f"{config.stage1.objective}-{_digest(parts)}"
 
     def stage1_folder(self, cell: Cell) -> Path | None:
         """The folder of the stage 1 that a training uses, None where it needs none."""
@@ -184,6 +195,20 @@ class Matrix:
 
     def _stage1_folder(self, cell: Cell) -> Path:
         name = f"stage1-{self.stage1_name(cell)}_{_plain(cell.labelled)}_{cell.seed}"
+        return self.output / "runs" / name
+
+    def warmup_folder(self, cell: Cell) -> Path | None:
+        """The folder of the warm-up that a training shares, None where it has one of its own."""
+        row, config = self.rows[cell.row], self.config(cell.row)
+        if row.outside or row.method is None or not config.stage2.warmup_epochs:
+            return None
+        unlabelled = self.selection(cell.labelled, cell.seed).unlabelled
+        if not unlabelled or not method_class(row.method).warms_up_plainly():
+            return None
+        parts = config.model_dump(
+            mode="json", include={**dict.fromkeys(WARMUP_PARTS, True), "stage2": set(WARMUP_STAGE2)}
+        )
+        name = f"warmup-{_digest(parts)}_{_plain(cell.labelled)}_{cell.seed}"
         return self.output / "runs" / name
 
     def _describe(self) -> None:
@@ -236,6 +261,10 @@ def _said(row: Row) -> dict[str, Any]:
         "labelled": row.labelled,
         "outside": row.outside,
     }
+
+
+def _digest(settings: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:8]
 
 
 def _plain(name: str) -> str:

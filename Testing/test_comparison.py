@@ -56,6 +56,8 @@ def test_a_comparison_runs_writes_its_tables_and_repeats_nothing(study, tmp_path
     kinds = [line.split()[1] for line in lines]
     assert [kinds.count(k) for k in ("pretrain", "train", "segment", "evaluate")] == [2, 4, 4, 6]
     assert not any("val1" in line and line.split()[1] in ("train", "pretrain") for line in lines)
+    maps = [line for line in lines if line.split()[1] == "maps"]
+    assert all("val0_" in line and "labelled" not in line for line in maps)
     made = (output / "runs" / "cps4_1_0" / "model" / "model.json").stat().st_mtime_ns
     assert main(arguments(study, output)) == 0
     assert (output / "commands.txt").read_text().splitlines() == lines
@@ -219,6 +221,17 @@ def test_rows_share_a_warm_up_and_train_as_if_alone(study, tmp_path) -> None:
         for run in (tmp_path / "whole", output / "runs" / "mean-teacher_1_0")
     )
     assert all(torch.equal(ours[k], theirs[k]) for k in ours)
+
+
+def test_prompt_maps_are_scored_on_unseen_training_cases_where_none_validates(tmp_path) -> None:
+    study = write_tiny_study(tmp_path / "study", labelled=3, unlabelled=1, val=1)
+    for part in study.glob("*Tr/val0*"):
+        part.unlink()
+    splits = json.loads((study / "splits.json").read_text())
+    (study / "splits.json").write_text(json.dumps(splits | {"val": []}))
+    matrix = Matrix(study, tmp_path, choose_rows(rows(), ["cps4"]), ("1",), (0,))
+    cases = matrix.mapped_cases(matrix.selection("1", 0))
+    assert [case.id for case in cases] == ["labelled1", "labelled2"]
 
 
 def test_paired_tests_and_holm() -> None:

@@ -28,17 +28,17 @@ class Commands:
         return self.matrix.folder(self.cell)
 
     def stage1(self, folder: Path) -> Iterator[list[str]]:
-        """Stage 1, and the scores of its prompt maps on cases whose label it did not see."""
+        """Stage 1, and the scores of its prompt maps."""
         settings = self.matrix.stage1_settings(self.cell.row)
         yield ["pretrain", *self._training(settings), "--output", str(folder)]
-        held_out = self.matrix.opened.held_out(self._selection)
-        if not held_out:
+        cases = self.matrix.mapped_cases(self._selection)
+        if not cases:
             return
         yield [
-            *("maps", *_images(held_out), "--model", str(folder), "--output", str(folder / "maps")),
+            *("maps", *_images(cases), "--model", str(folder), "--output", str(folder / "maps")),
             *("--device", self.device, "--no-pictures", *self._threads),
         ]
-        yield self._evaluate(folder / "maps" / "integrated", held_out, folder)
+        yield self._evaluate(folder / "maps" / "integrated", cases, folder)
 
     def warmup(self, folder: Path) -> list[str]:
         """The warm-up that rows share, by a method that has a teacher to pass on."""

@@ -16,7 +16,7 @@ import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from contextlib import closing, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -24,8 +24,9 @@ from filelock import FileLock, Timeout
 
 from CPS4Core.comparison.commands import Commands
 from CPS4Core.comparison.matrix import Cell, Matrix
+from CPS4Core.comparison.pool import Pool
 from CPS4Core.comparison.steps import Steps
-from CPS4Core.errors import Cancelled, CPS4Error
+from CPS4Core.errors import CPS4Error
 from CPS4Core.files import read_json, write_json
 from CPS4Core.progress import Progress
 
@@ -55,9 +56,8 @@ class Executor:
     failed: dict[str, str] = field(default_factory=dict)
     busy: list[str] = field(default_factory=list)
     """Runs that another process works on."""
-    _children: set[Steps] = field(default_factory=set)
+    _processes: Pool = field(default_factory=Pool)
     _lock: threading.Lock = field(default_factory=threading.Lock)
-    _stopped: bool = False
 
     def run(self, cells: Sequence[Cell]) -> None:
         """Run all cells that are not finished; `failed` and `busy` say what was not done.
@@ -69,7 +69,7 @@ class Executor:
         done = len(cells) - len(todo)
         if done:
             self.progress.message(f"{done} of {len(cells)} runs were finished before")
-        with ThreadPoolExecutor(self.jobs) as pool:
+        with closing(self._processes), ThreadPoolExecutor(self.jobs) as pool:
             work = {
                 pool.submit(self._cell, cell, self._device(number)): cell
                 for number, cell in enumerate(todo)
@@ -151,11 +151,9 @@ class Executor:
         """Run commands; each is written to commands.txt and, with what it says, to the log."""
         for line in lines:
             text = shlex.join(["cps4", *line])
-            with self._lock:
-                if self._stopped:
-                    raise Cancelled("cancelled")
-                with open(self.matrix.output / COMMANDS, "a", encoding="utf-8") as file:
-                    file.write(f"{text}\n")
+            self._processes.check()
+            with self._lock, open(self.matrix.output / COMMANDS, "a", encoding="utf-8") as file:
+                file.write(f"{text}\n")
             with open(process.log, "a", encoding="utf-8") as file:
                 file.write(f"$ {text}\n")
             began = time.monotonic()
@@ -167,22 +165,12 @@ class Executor:
                 last = next(t for t in reversed(said) if t.strip() and t[0] != "#")
                 raise RunFailed(f"{line[0]} ended with {code}: {last} (log: {process.log})")
 
-    @contextmanager
-    def _process(self, run: Path, commands: Commands) -> Iterator[Steps]:
-        """The process of a run's commands, ended when they are done."""
-        with self._lock:
-            if self._stopped:
-                raise Cancelled("cancelled")
-            # The run's folder must be the training's own: the log lies elsewhere.
-            log = self.matrix.output / "logs" / f"{run.name}.txt"
-            process = Steps(log, commands.environment)
-            self._children.add(process)
-        try:
-            with closing(process):
-                yield process
-        finally:
-            with self._lock:
-                self._children.discard(process)
+    def _process(self, run: Path, commands: Commands) -> AbstractContextManager[Steps]:
+        """The process of a run's commands; that of an outside peer is its own."""
+        # The run's folder must be the training's own: the log lies elsewhere.
+        log = self.matrix.output / "logs" / f"{run.name}.txt"
+        ours = self.matrix.rows[commands.cell.row].outside is None
+        return self._processes.process(log, commands.environment, keep=ours)
 
     @contextmanager
     def _claimed(self, run: Path, wait_for_it: bool) -> Iterator[None]:
@@ -197,10 +185,7 @@ class Executor:
             yield
 
     def _stop(self, work: dict[Future[None], Cell]) -> None:
-        with self._lock:
-            self._stopped = True
-            for process in self._children:
-                process.terminate()  # cps4 saves and stops at its next safe point
+        self._processes.stop()  # cps4 saves and stops at its next safe point
         for future in work:
             future.cancel()
 

@@ -174,6 +174,13 @@ class Matrix:
         study = self.opened
         return study.tested(selection) if self.scored == "test" else study.held_out(selection)
 
+    def mapped_cases(self, selection: Selection) -> list[Case]:
+        """The labelled cases on which prompt maps are scored: those that validate, if there are
+        any, else all that stage 1 did not see."""
+        # Maps of every unlabelled case take as long to write as stage 1 itself.
+        held_out = self.opened.held_out(selection)
+        return [case for case in held_out if case.id in selection.val] or held_out
+
     def folder(self, cell: Cell) -> Path:
         """The folder of a training, of stage 1 where a row is that alone."""
         row = self.rows[cell.row]

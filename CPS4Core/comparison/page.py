@@ -144,7 +144,8 @@ def _attention(matrix: Matrix, prompts: Sequence[str] | None) -> list[Section]:
 
 def _map_table(matrix: Matrix, maps: list[RunScores]) -> ResultTable:
     table = ResultTable(
-        "Prompt maps alone on held-out cases, mDice in %, mean ± SD over seeds",
+        "Prompt maps alone on the validation cases (on all held-out ones where none validates), "
+        "mDice in %, mean ± SD over seeds",
         ["stage 1 of", *matrix.labelled],
     )
     folders: dict[str, list[RunScores]] = {}

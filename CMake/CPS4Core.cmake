@@ -118,6 +118,7 @@ set(CORE_SCRIPTS
   CPS4Core/methods/graphcl.py
   CPS4Core/methods/labelled_only.py
   CPS4Core/methods/largest_component.py
+  CPS4Core/methods/level_paste.py
   CPS4Core/methods/mc_net.py
   CPS4Core/methods/mean_teacher.py
   CPS4Core/methods/mean_teacher_soft.py

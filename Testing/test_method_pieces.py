@@ -13,6 +13,7 @@ from CPS4Core.methods.class_contrast import pick_pixels
 from CPS4Core.methods.dice import dice_loss, labelled_dice
 from CPS4Core.methods.ema import follow
 from CPS4Core.methods.largest_component import largest_components
+from CPS4Core.methods.level_paste import level_distance, moved, paste_by_level
 from CPS4Core.methods.method import cross_entropy
 from CPS4Core.methods.patch_mix import (
     entropy,
@@ -191,3 +192,48 @@ def test_entropy():
 def test_cross_entropy_of_all_ignored_is_nothing():
     logits = torch.randn(1, 3, 2, 2)
     assert cross_entropy(logits, torch.full((1, 2, 2), IGNORE_INDEX)).item() == 0
+
+
+def column(top: int, size: tuple[int, int] = (40, 12)) -> torch.Tensor:
+    """Labels of three structures of 6 rows each, 1 lowest, from row `top` on."""
+    labels = torch.zeros(size, dtype=torch.long)
+    for place, level in enumerate((3, 2, 1)):
+        labels[top + 6 * place : top + 6 * place + 6, 4:8] = level
+    return labels
+
+
+@pytest.mark.parametrize(("down", "right"), [(3, 0), (-5, 2), (0, -4), (40, 0), (0, 0)])
+def test_planes_are_moved_by_whole_pixels_and_nothing_comes_round(down, right):
+    plane = torch.rand(1, 20, 12)
+    found = moved(plane, (down, right))
+    assert found.shape == plane.shape
+    for row in range(20):
+        for col in range(12):
+            there = 0 <= row - down < 20 and 0 <= col - right < 12
+            expected = plane[0, row - down, col - right] if there else 0.0
+            assert found[0, row, col] == expected
+
+
+def test_a_pasted_spine_meets_the_levels_of_the_other():
+    torch.manual_seed(0)
+    here, there = column(4), column(15)
+    images = torch.zeros(8, 1, 40, 12)
+    labels = here.expand(8, -1, -1)
+    donor = 0.5 + there[None, None] / 10  # its own label can be read off its image
+    mixed, pasted = paste_by_level(images, labels, donor, there[None], side=0.5)
+    took = pasted >= 0
+    assert took.flatten(1).any(dim=1).all() and not took.flatten(1).all(dim=1).any()
+    # The donor's column lies 11 rows lower; moved up by as many both have the same levels.
+    assert torch.equal(pasted[took], labels[took])
+    assert torch.allclose(mixed[:, 0][took], 0.5 + labels[took] / 10)
+    assert not mixed[:, 0][~took].any()
+
+
+def test_slices_that_share_no_structure_are_left_alone():
+    labels = torch.where(column(4) == 1, 1, 0)[None]
+    donor = torch.where(column(4) == 3, 3, 0)[None]
+    images = torch.rand(1, 1, 40, 12)
+    mixed, pasted = paste_by_level(images, labels, images + 1, donor, side=0.5)
+    assert torch.equal(mixed, images) and bool((pasted == -1).all())
+    assert level_distance(donor[0], labels[0]) is None
+    assert level_distance(torch.full((40, 12), IGNORE_INDEX), labels[0]) is None

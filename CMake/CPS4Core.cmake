@@ -48,6 +48,7 @@ set(CORE_SCRIPTS
   CPS4Core/comparison/matrix.py
   CPS4Core/comparison/page.py
   CPS4Core/comparison/pool.py
+  CPS4Core/comparison/results.py
   CPS4Core/comparison/scores.py
   CPS4Core/comparison/significance.py
   CPS4Core/comparison/steps.py

@@ -48,7 +48,9 @@ set(CORE_SCRIPTS
   CPS4Core/comparison/matrix.py
   CPS4Core/comparison/page.py
   CPS4Core/comparison/pool.py
+  CPS4Core/comparison/results.py
   CPS4Core/comparison/scores.py
+  CPS4Core/comparison/shared_warmup.py
   CPS4Core/comparison/significance.py
   CPS4Core/comparison/steps.py
   CPS4Core/comparison/tables.py

@@ -29,7 +29,12 @@ OPTIONS = [part for o in TINY_OPTIONS for part in ("--set", o)]
 
 @pytest.fixture
 def study(tmp_path: Path) -> Path:
-    folder = write_tiny_study(tmp_path / "study", labelled=3, unlabelled=2, val=3)
+    return write_split_study(tmp_path / "study")
+
+
+def write_split_study(folder: Path) -> Path:
+    """Three labelled cases in two orders; val0 validates, val1 and val2 test."""
+    write_tiny_study(folder, labelled=3, unlabelled=2, val=3)
     splits = json.loads((folder / "splits.json").read_text())
     splits["val"], splits["test"] = ["val0"], ["val1", "val2"]
     splits["labelled_order"]["1"] = splits["labelled_order"]["0"][::-1]
@@ -49,7 +54,7 @@ def test_a_comparison_runs_writes_its_tables_and_repeats_nothing(study, tmp_path
     table = (output / MARKDOWN).read_text()
     assert "mean-teacher" in table and "mDice, 1" in table and "right level" in table
     assert "mean-teacher" in (output / REPORT).read_text()
-    for picture in ("ratio_curve.png", "overlays_1.png", "attention.png"):
+    for picture in ("ratio_curve.png", "curves.png", "overlays_1.png", "attention.png"):
         assert (output / picture).stat().st_size > 1000
     lines = (output / "commands.txt").read_text().splitlines()
     # Two ratios: two stages 1 with their maps, four trainings, six evaluations.
@@ -64,6 +69,7 @@ def test_a_comparison_runs_writes_its_tables_and_repeats_nothing(study, tmp_path
     assert (output / "runs" / "cps4_1_0" / "model" / "model.json").stat().st_mtime_ns == made
     # The second step of a run that lost its scores: only that is done again.
     shutil.rmtree(output / "runs" / "cps4_2_0" / "scores")
+    (output / "results" / "cps4_2_0.json").unlink()
     assert main(arguments(study, output)) == 0
     again = (output / "commands.txt").read_text().splitlines()[len(lines) :]
     assert {line.split()[1] for line in again} <= {"train", "segment", "evaluate"}

@@ -112,6 +112,6 @@ def run(args: argparse.Namespace, progress: Progress) -> int:
 
         if args.tables:
             matrix.check()
-        write_page(matrix, args.reference, args.prompts)
+        write_page(matrix, args.reference, args.prompts, progress)
         progress.message(f"Report: {matrix.output / REPORT}")
     return 1 if failed else 0

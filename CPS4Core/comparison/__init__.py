@@ -5,10 +5,11 @@ commands.py      the `cps4` commands that make a run
 steps.py         a process that runs them one after the other
 pool.py          such processes, each kept for the next run
 execute.py       one run after the other or side by side, resumable
+results.py       the small file that is kept of a finished run
 scores.py        what the finished runs scored, case by case
 significance.py  paired tests of every row against a reference row
 tables.py        the paper's table, numbering and shape apart, cost
-figures.py       ratio curve, ablation, overlays
+figures.py       ratio curve, training curves, ablation, overlays
 attention.py     prompt maps of several methods side by side
 page.py          all of it as one HTML report
 """

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from CPS4Core.comparison.matrix import Matrix
+from CPS4Core.comparison.results import STAGE1_MODEL
 from CPS4Core.errors import CPS4Error
 
 FEWEST_PROMPTS = 4
@@ -42,7 +43,7 @@ def attention_picture(
     image = None
     for name in matrix.rows:
         folder = matrix.stage1_folder(matrix.cell(name, ratio, seed))
-        if folder is None or not (folder / "stage1" / "model" / "model.json").is_file():
+        if folder is None or not (folder / STAGE1_MODEL).is_file():
             continue
         if folder.name in done:  # rows that share their stage 1 share their maps
             continue

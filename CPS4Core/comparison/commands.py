@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from CPS4Core.comparison.matrix import Cell, Matrix
+from CPS4Core.comparison.shared_warmup import warmup_settings
 from CPS4Core.study.folder import Case
 from CPS4Core.study.splits import Selection
 
@@ -43,7 +44,7 @@ class Commands:
     def warmup(self, folder: Path) -> list[str]:
         """The warm-up that rows share, by a method that has a teacher to pass on."""
         method = ["stage2.method=mean-teacher", "stage2.pseudo_labels=voxel"]
-        settings = [*self.matrix.warmup_settings(self.cell.row), *method]
+        settings = [*warmup_settings(self.matrix, self.cell.row), *method]
         return ["train", *self._training(settings), "--stage", "warmup", "--output", str(folder)]
 
     def training(self, pretrained: Path | None, warmed_up: Path | None) -> list[str]:

@@ -3,10 +3,10 @@
 A finished step is not repeated, a failed run does not stop the others, and several processes or
 machines may work on one output folder: each run is locked while somebody works on it.
 
-runs/RUN/scores/metrics.json   the last step: this run is finished
-runs/RUN/cost.json             the seconds of the training
-logs/RUN.txt                   what its commands said, and how long each took
-commands.txt                   every command, to be run by hand
+results/RUN.json     the last step: this run is finished
+runs/RUN/cost.json   the seconds of the training
+logs/RUN.txt         what its commands said, and how long each took
+commands.txt         every command, to be run by hand
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ from filelock import FileLock, Timeout
 from CPS4Core.comparison.commands import Commands
 from CPS4Core.comparison.matrix import Cell, Matrix
 from CPS4Core.comparison.pool import Pool
+from CPS4Core.comparison.results import BEGUN, COST, STAGE1_MODEL, ResultFile, keep_finished
+from CPS4Core.comparison.shared_warmup import WARMED_UP, warmup_folder
 from CPS4Core.comparison.steps import Steps
 from CPS4Core.errors import CPS4Error
 from CPS4Core.files import read_json, write_json
 from CPS4Core.progress import Progress
 
-SCORES, COST, COMMANDS = "scores/metrics.json", "cost.json", "commands.txt"
-WARMED_UP = "warmed_up.json"
-BEGUN = ("run.json", "peer.json")
+COMMANDS = "commands.txt"
 POLL_SECONDS = 0.5
 
 
@@ -65,6 +65,7 @@ class Executor:
         Raises Cancelled when asked to stop: running trainings stop at their next safe point and go
         on from there the next time.
         """
+        keep_finished(self.matrix, cells)
         todo = [cell for cell in cells if not self.is_finished(cell)]
         done = len(cells) - len(todo)
         if done:
@@ -82,8 +83,8 @@ class Executor:
                 raise
 
     def is_finished(self, cell: Cell) -> bool:
-        """Whether a run has its scores."""
-        return (self.matrix.folder(cell) / SCORES).is_file()
+        """Whether a run has its result; raises CPS4Error for one of another configuration."""
+        return ResultFile.of_run(self.matrix, cell).read() is not None
 
     def _finished(self, work: dict[Future[None], Cell]) -> Iterator[Cell]:
         waiting = set(work)
@@ -107,30 +108,38 @@ class Executor:
 
     def _cell(self, cell: Cell, device: str) -> None:
         """Stage 1 where it is needed, training, segmentation, scores: all in one process."""
-        run, first = self.matrix.folder(cell), self.matrix.stage1_folder(cell)
+        result = ResultFile.of_run(self.matrix, cell)
+        run, first = result.folder, ResultFile.of_stage1(self.matrix, cell)
         commands = Commands(self.matrix, cell, device, self.threads)
         with self._claimed(run, wait_for_it=False):
             if self.is_finished(cell):
                 return
             with self._process(run, commands) as process:
-                if first == run:
-                    self._stage1(process, first, commands)
+                if result.stage1:
+                    self._stage1(process, result, commands)
                     return
                 if first is not None:
-                    with self._claimed(first, wait_for_it=True):
+                    with self._claimed(first.folder, wait_for_it=True):
                         self._stage1(process, first, commands)
-                warm = self.matrix.warmup_folder(cell)
+                warm = warmup_folder(self.matrix, cell)
                 if warm is not None:
                     with self._claimed(warm, wait_for_it=True):
                         self._warm_up(process, warm, commands)
-                self._train(process, run, commands.training(first, warm))
+                stage1 = first.folder if first else None
+                self._train(process, run, commands.training(stage1, warm))
                 self._work(process, commands.scoring())
+                result.write()
 
-    def _stage1(self, process: Steps, run: Path, commands: Commands) -> None:
-        if not (run / SCORES).is_file():
-            training, *scoring = commands.stage1(run)
-            self._train(process, run, training)
+    def _stage1(self, process: Steps, result: ResultFile, commands: Commands) -> None:
+        """Stage 1 and its scores; where only its folder is gone, the training alone."""
+        scored = result.read() is not None
+        if scored and (result.folder / STAGE1_MODEL).is_file():
+            return
+        training, *scoring = commands.stage1(result.folder)
+        self._train(process, result.folder, training)
+        if not scored:
             self._work(process, scoring)
+            result.write()
 
     def _warm_up(self, process: Steps, run: Path, commands: Commands) -> None:
         if not (run / WARMED_UP).is_file():

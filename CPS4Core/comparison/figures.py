@@ -1,17 +1,20 @@
-"""Pictures of a comparison: the ratio curve, the component ablation, overlays."""
+"""Pictures of a comparison: ratio curve, training curves, component ablation, overlays."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from CPS4Core.comparison.matrix import Matrix
-from CPS4Core.comparison.scores import RunScores, select, spread
+from CPS4Core.comparison.scores import RunScores, mean_curve, select, spread
 from CPS4Core.files import atomic_path
 
 WIDTH_INCHES, HEIGHT_INCHES, DPI = 7.5, 4.5, 130
+FOUND = "found"
+"""Where a run's folder holds its segmentations."""
 
 
 def ratio_curve(matrix: Matrix, runs: list[RunScores], path: Path) -> None:
@@ -39,12 +42,9 @@ def ratio_curve(matrix: Matrix, runs: list[RunScores], path: Path) -> None:
             [x for x, _ in known],
             [100 * s.mean for _, s in known],
             [100 * (s.sd or 0) for _, s in known],
-            label=row,
-            color=plt.get_cmap("tab20")(number % 20),
-            marker="osD^v<>P*X"[(number + number // 20) % 10],
             markersize=5,
             capsize=2,
-            linewidth=2.4 if row.startswith("cps4") else 1.2,
+            **_look(number, row),
         )
     axes.set_xticks(list(places), matrix.labelled)
     axes.set_xlabel("labelled training cases")
@@ -52,6 +52,43 @@ def ratio_curve(matrix: Matrix, runs: list[RunScores], path: Path) -> None:
     axes.grid(alpha=0.3)
     axes.legend(fontsize=7, loc="center left", bbox_to_anchor=(1.01, 0.5))
     _save(figure, path)
+
+
+def training_curves(matrix: Matrix, runs: list[RunScores], path: Path) -> bool:
+    """mDice of the validation cases by epoch, a panel a ratio, a line a row (mean over seeds).
+
+    Nothing is written, and False returned, where no run has such a curve.
+    """
+    curves = {
+        (ratio, row): mean_curve(select(matrix, runs, row, ratio), "validation/mdice")
+        for ratio in matrix.labelled
+        for row in matrix.rows
+    }
+    shown = [row for row in matrix.rows if any(curves[r, row] for r in matrix.labelled)]
+    if not shown:
+        return False
+    plt = _pyplot()
+    across = min(2, len(matrix.labelled))
+    down = -(-len(matrix.labelled) // across)
+    size = (WIDTH_INCHES * (0.4 + 0.6 * across), HEIGHT_INCHES * (0.2 + 0.8 * down))
+    figure, grid = plt.subplots(down, across, squeeze=False, sharey=True, figsize=size)
+    for axes, ratio in zip(grid.flat, matrix.labelled, strict=False):
+        for number, row in enumerate(matrix.rows):
+            if row in shown:  # an empty line, too: the legend of one panel names all
+                curve = curves[ratio, row]
+                values = [100 * value for value in curve.values()]
+                axes.plot([*curve], values, markersize=3, **_look(number, row))
+        axes.set_title(f"{ratio} labelled", fontsize=10)
+        axes.set_xlabel("epoch")
+        axes.grid(alpha=0.3)
+    for axes in grid[:, 0]:
+        axes.set_ylabel("mDice of the validation cases, %")
+    for axes in grid.flat[len(matrix.labelled) :]:
+        axes.set_visible(False)
+    grid[0, -1].legend(fontsize=7, loc="upper left", bbox_to_anchor=(1.01, 1))
+    figure.tight_layout()
+    _save(figure, path)
+    return True
 
 
 def ablation_bars(
@@ -87,11 +124,12 @@ def overlays(matrix: Matrix, runs: list[RunScores], ratio: str, path: Path) -> l
 
     seed = matrix.seeds[0]
     wanted = {matrix.cell(row, ratio, seed) for row in matrix.rows}
-    mine = {r.cell.row: r for r in runs if r.cell in wanted}
+    here = (r for r in runs if r.cell in wanted and (matrix.folder(r.cell) / FOUND).is_dir())
+    mine = {r.cell.row: r for r in here}
     if not mine:
         return []
     judge = mine.get([*matrix.rows][-1]) or [*mine.values()][-1]
-    ranked = sorted(judge.cases, key=lambda case: judge.cases[case]["dice"])
+    ranked = sorted(judge.cases, key=lambda case: judge.cases[case]["dice"] or 0.0)
     chosen = list(dict.fromkeys((ranked[len(ranked) // 2], ranked[0])))
     study = matrix.opened
     held = study.test_cases | study.cases
@@ -105,7 +143,7 @@ def overlays(matrix: Matrix, runs: list[RunScores], ratio: str, path: Path) -> l
         found: dict[str, np.ndarray] = {}
         scores: dict[str, str] = {}
         for row, run in mine.items():
-            file = label_files(matrix.folder(run.cell) / "found").get(case)
+            file = label_files(matrix.folder(run.cell) / FOUND).get(case)
             if file is not None and case in run.cases:
                 values = to_sagittal(read_label_map(file)).array
                 found[row] = study.schema.to_indices(values)[shown]
@@ -115,6 +153,16 @@ def overlays(matrix: Matrix, runs: list[RunScores], ratio: str, path: Path) -> l
         notes.append(scores)
     comparison_picture(pictures, study.schema, path, spacings, notes=notes)
     return chosen
+
+
+def _look(number: int, row: str) -> dict[str, Any]:
+    """The line of a row: no two of 100 rows have the same colour and marker."""
+    return {
+        "label": row,
+        "color": _pyplot().get_cmap("tab20")(number % 20),
+        "marker": "osD^v<>P*X"[(number + number // 20) % 10],
+        "linewidth": 2.4 if row.startswith("cps4") else 1.2,
+    }
 
 
 def _pyplot():  # type: ignore[no-untyped-def]

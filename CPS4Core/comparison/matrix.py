@@ -20,8 +20,6 @@ from CPS4Core.peers.nnunet import is_installed, require_installed
 from CPS4Core.pretrain.objective import objective_class
 from CPS4Core.study.folder import Case, Study
 from CPS4Core.study.splits import Selection
-from CPS4Core.training.warmup import PARTS as WARMUP_PARTS
-from CPS4Core.training.warmup import STAGE2 as WARMUP_STAGE2
 
 DESCRIPTION = "comparison.json"
 SCORED = ("test", "held-out")
@@ -138,16 +136,6 @@ class Matrix:
         parts = tuple(f"{part}." for part in STAGE1_PARTS)
         return [s for s in self.row_settings(row) if s.strip().startswith(parts)]
 
-    def warmup_settings(self, row: str) -> list[str]:
-        """Those on which the warm-up depends that rows share."""
-        parts = tuple(f"{part}." for part in WARMUP_PARTS)
-        names = {f"stage2.{name}" for name in WARMUP_STAGE2}
-        return [
-            s
-            for s in self.row_settings(row)
-            if s.strip().startswith(parts) or s.partition("=")[0].strip() in names
-        ]
-
     def needs_maps(self, row: str) -> bool:
         """Whether a row has a stage 1."""
         found = self.rows[row]
@@ -186,13 +174,13 @@ class Matrix:
         row = self.rows[cell.row]
         if row.method is None and not row.outside:
             return self._stage1_folder(cell)
-        return self.output / "runs" / cell.name
+        return self.run_folder(cell.row, cell)
 
     def stage1_name(self, cell: Cell) -> str:
         """What names a stage 1: its objective and a digest of all that it depends on."""
         config = self.config(cell.row)
         parts = config.model_dump(mode="json", include=set(STAGE1_PARTS))
-        return f"{config.stage1.objective}-{_digest(parts)}"
+        return f"{config.stage1.objective}-{digest(parts)}"
 
     def stage1_folder(self, cell: Cell) -> Path | None:
         """The folder of the stage 1 that a training uses, None where it needs none."""
@@ -201,22 +189,11 @@ class Matrix:
         return self._stage1_folder(cell)
 
     def _stage1_folder(self, cell: Cell) -> Path:
-        name = f"stage1-{self.stage1_name(cell)}_{_plain(cell.labelled)}_{cell.seed}"
-        return self.output / "runs" / name
+        return self.run_folder(f"stage1-{self.stage1_name(cell)}", cell)
 
-    def warmup_folder(self, cell: Cell) -> Path | None:
-        """The folder of the warm-up that a training shares, None where it has one of its own."""
-        row, config = self.rows[cell.row], self.config(cell.row)
-        if row.outside or row.method is None or not config.stage2.warmup_epochs:
-            return None
-        unlabelled = self.selection(cell.labelled, cell.seed).unlabelled
-        if not unlabelled or not method_class(row.method).warms_up_plainly():
-            return None
-        parts = config.model_dump(
-            mode="json", include={**dict.fromkeys(WARMUP_PARTS, True), "stage2": set(WARMUP_STAGE2)}
-        )
-        name = f"warmup-{_digest(parts)}_{_plain(cell.labelled)}_{cell.seed}"
-        return self.output / "runs" / name
+    def run_folder(self, name: str, cell: Cell) -> Path:
+        """The folder of what is called so and made with the cases and the seed of a training."""
+        return self.output / "runs" / Cell(name, cell.labelled, cell.seed).name
 
     def _describe(self) -> None:
         """Write what this folder compares; refuse one that holds another comparison."""
@@ -270,7 +247,8 @@ def _said(row: Row) -> dict[str, Any]:
     }
 
 
-def _digest(settings: dict[str, Any]) -> str:
+def digest(settings: dict[str, Any]) -> str:
+    """A short name for these settings."""
     return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:8]
 
 

@@ -7,9 +7,15 @@ from pathlib import Path
 from typing import Any
 
 from CPS4Core.comparison.attention import attention_picture
-from CPS4Core.comparison.execute import SCORES
-from CPS4Core.comparison.figures import ablation_bars, overlays, ratio_curve
+from CPS4Core.comparison.figures import (
+    FOUND,
+    ablation_bars,
+    overlays,
+    ratio_curve,
+    training_curves,
+)
 from CPS4Core.comparison.matrix import Matrix
+from CPS4Core.comparison.results import STAGE1_MODEL, ResultFile, keep_finished
 from CPS4Core.comparison.scores import RunScores, read_map_scores, read_scores, spread
 from CPS4Core.comparison.tables import (
     ResultTable,
@@ -21,7 +27,7 @@ from CPS4Core.comparison.tables import (
 )
 from CPS4Core.errors import CPS4Error
 from CPS4Core.files import write_text
-from CPS4Core.model_folder import read_model
+from CPS4Core.progress import Progress
 from CPS4Core.report.html import Facts, Figure, Section, Table, Text, picture_source, write_report
 
 REPORT, MARKDOWN, CASES = "report.html", "tables.md", "cases.csv"
@@ -30,12 +36,17 @@ ABLATION = ("mean-teacher", "cps4-token", "cps4-pixel", "cps4")
 
 
 def write_page(
-    matrix: Matrix, reference: str, prompts: Sequence[str] | None = None
+    matrix: Matrix,
+    reference: str,
+    prompts: Sequence[str] | None = None,
+    progress: Progress | None = None,
 ) -> list[RunScores]:
     """Write report.html, tables.md, cases.csv and the pictures; returns the finished runs.
 
-    Raises CPS4Error where no run is finished.
+    Pictures are of the runs whose folders are still there. Raises CPS4Error where no run is
+    finished.
     """
+    keep_finished(matrix, matrix.cells)
     runs, maps = read_scores(matrix), read_map_scores(matrix)
     if not (runs or maps):
         raise CPS4Error("No run of this comparison is finished", path=matrix.output)
@@ -44,6 +55,7 @@ def write_page(
     sections = [Section("What was compared", [Facts(_facts(matrix, runs))])]
     tables = [main_table(matrix, runs, reference)]
     sections.append(_missing(matrix))
+    sections.append(_gone(matrix, runs, progress or Progress()))
     sections.append(Section("Methods", [_block(tables[0])]))
     for ratio in matrix.labelled:
         mine = [
@@ -55,6 +67,7 @@ def write_page(
         sections[-1].blocks += _overlays(matrix, runs, ratio)
     if len(matrix.labelled) > 1 and runs:
         sections.append(Section("Labelled ratio", [_curve(matrix, runs)]))
+    sections += _training(matrix, runs)
     sections += _ablation(matrix, runs)
     sections += _attention(matrix, prompts)
     if maps:
@@ -74,13 +87,9 @@ def write_page(
 
 def _facts(matrix: Matrix, runs: list[RunScores]) -> list[tuple[str, Any]]:
     config = matrix.config([*matrix.rows][0])
-    models = {
-        r.cell.row: read_model(matrix.folder(r.cell) / "model")
-        for r in runs
-        if not matrix.rows[r.cell.row].outside
-    }
-    weights = dict.fromkeys(m.encoder_weights for n, m in models.items() if matrix.needs_maps(n))
-    devices = dict.fromkeys(str(m.provenance.get("device", "unknown")) for m in models.values())
+    ours = [r for r in runs if matrix.needs_maps(r.cell.row)]
+    weights = dict.fromkeys(w for r in ours if (w := r.result.encoder_weights))
+    devices = dict.fromkeys(device for r in runs if (device := r.result.device))
     return [
         ("study", str(matrix.opened.dataset.get("name", matrix.study.name))),
         ("scored on", f"{matrix.scored} cases"),
@@ -96,11 +105,30 @@ def _facts(matrix: Matrix, runs: list[RunScores]) -> list[tuple[str, Any]]:
 
 def _missing(matrix: Matrix) -> Section:
     """Says which runs the tables lack, so that no mean is read as one of all seeds."""
-    missing = [c.name for c in matrix.cells if not (matrix.folder(c) / SCORES).is_file()]
+    files = {cell.name: ResultFile.of_run(matrix, cell).path for cell in matrix.cells}
+    missing = [name for name, path in files.items() if not path.is_file()]
     if not missing:
         return Section("Unfinished runs", [])
     text = f"{len(missing)} of {len(matrix.cells)} runs are not finished: " + ", ".join(missing)
     return Section("Unfinished runs", [Text(text, warning=True)])
+
+
+def _gone(matrix: Matrix, runs: list[RunScores], progress: Progress) -> Section:
+    """Says which runs the pictures lack because only their results are here."""
+    seed = matrix.seeds[0]
+    shown = {matrix.cell(row, ratio, seed) for row in matrix.rows for ratio in matrix.labelled}
+    folders = (matrix.folder(r.cell) for r in runs if r.cell in shown)
+    gone = [folder.name for folder in folders if not (folder / FOUND).is_dir()]
+    for row in matrix.rows:
+        file = ResultFile.of_stage1(matrix, matrix.cell(row, matrix.labelled[0], seed))
+        if file and file.path.is_file() and not (file.folder / STAGE1_MODEL).is_file():
+            gone.append(file.folder.name)
+    if not gone:
+        return Section("Pictures", [])
+    text = "Left out of the pictures, as their folders are not here: "
+    text += ", ".join(dict.fromkeys(gone))
+    progress.message(text, "warning")
+    return Section("Pictures", [Text(text, warning=True)])
 
 
 def _block(table: ResultTable) -> Table:
@@ -115,6 +143,15 @@ def _curve(matrix: Matrix, runs: list[RunScores]) -> Figure:
     path = matrix.output / "ratio_curve.png"
     ratio_curve(matrix, runs, path)
     return _figure(path, "Mean Dice of every method by labelled ratio", "Mean and SD over seeds")
+
+
+def _training(matrix: Matrix, runs: list[RunScores]) -> list[Section]:
+    path = matrix.output / "curves.png"
+    if not training_curves(matrix, runs, path):
+        return []
+    caption = "Mean over seeds. A line that still climbs at its end was trained too briefly"
+    figure = _figure(path, "Mean Dice of the validation cases by epoch, by method", caption)
+    return [Section("Training", [figure])]
 
 
 def _overlays(matrix: Matrix, runs: list[RunScores], ratio: str) -> list[Figure]:

@@ -4,28 +4,32 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from statistics import mean, stdev
 
-from CPS4Core.comparison.execute import COST, SCORES
 from CPS4Core.comparison.matrix import Cell, Matrix
-from CPS4Core.files import read_json
-from CPS4Core.model_folder import read_model
+from CPS4Core.comparison.results import Result, ResultFile
 
 
 @dataclass(frozen=True)
 class RunScores:
-    """One finished run: `cases` holds its measures by case id and name, `cost` what it cost
-    (`seconds` of stage 2, `stage1_seconds` of the stage 1 that it may share with others, and what
-    the model's description says of its training)."""
+    """One finished run and its result."""
 
     cell: Cell
-    cases: Mapping[str, Mapping[str, float]]
-    cost: Mapping[str, float]
+    result: Result
+
+    @property
+    def cases(self) -> Mapping[str, Mapping[str, float | None]]:
+        """Measures by case id and name."""
+        return self.result.cases
+
+    @property
+    def cost(self) -> Mapping[str, float]:
+        """What it cost, see Result."""
+        return self.result.cost
 
     def mean(self, measure: str) -> float | None:
         """The mean over cases that have the measure."""
-        values = [m[measure] for m in self.cases.values() if m.get(measure) is not None]
+        values = [v for m in self.cases.values() if (v := m.get(measure)) is not None]
         return mean(values) if values else None
 
 
@@ -39,21 +43,12 @@ class Spread:
 
 
 def read_scores(matrix: Matrix) -> list[RunScores]:
-    """The finished runs of a matrix, in its order."""
+    """The finished runs of a matrix, in its order; raises CPS4Error for results of another one."""
     found = []
     for cell in matrix.cells:
-        folder = matrix.folder(cell)
-        if folder == matrix.stage1_folder(cell) or not (folder / SCORES).is_file():
-            continue
-        content = read_json(folder / SCORES, "scores of a run")
-        cases = {case: entry["measures"] for case, entry in content["cases"].items()}
-        cost = _cost(folder)
-        first = matrix.stage1_folder(cell)
-        if first is not None and "seconds" in (before := _cost(first)):
-            cost["stage1_seconds"] = before["seconds"]
-        if not matrix.rows[cell.row].outside:
-            cost |= read_model(folder / "model").metrics["stage2"].get("cost", {})
-        found.append(RunScores(cell, cases, cost))
+        file = ResultFile.of_run(matrix, cell)
+        if not file.stage1 and (result := file.read()) is not None:
+            found.append(RunScores(cell, result))
     return found
 
 
@@ -61,17 +56,13 @@ def read_map_scores(matrix: Matrix) -> list[RunScores]:
     """Scores of the prompt maps of every stage 1, under the name of the row's objective."""
     found: dict[str, RunScores] = {}
     for cell in matrix.cells:
-        folder = matrix.stage1_folder(cell)
-        if folder is None or folder.name in found or not (folder / SCORES).is_file():
+        file = ResultFile.of_stage1(matrix, cell)
+        if file is None or file.folder.name in found:
             continue
-        content = read_json(folder / SCORES, "scores of prompt maps")
-        cases = {case: entry["measures"] for case, entry in content["cases"].items()}
-        found[folder.name] = RunScores(cell, cases, {})
+        result = file.read()
+        if result is not None and result.cases:
+            found[file.folder.name] = RunScores(cell, result)
     return list(found.values())
-
-
-def _cost(folder: Path) -> dict[str, float]:
-    return read_json(folder / COST) if (folder / COST).is_file() else {}
 
 
 def select(matrix: Matrix, runs: list[RunScores], row: str, labelled: str) -> list[RunScores]:
@@ -98,3 +89,14 @@ def by_case(runs: list[RunScores], measure: str) -> dict[str, float]:
         if present:
             found[case] = mean(present)
     return found
+
+
+def mean_curve(runs: list[RunScores], column: str) -> dict[float, float]:
+    """Epoch -> mean of a column of the runs' curves, over those that have it there."""
+    found: dict[float, list[float]] = {}
+    for run in runs:
+        curve = run.result.curve
+        for epoch, value in zip(curve.get("epoch", []), curve.get(column, []), strict=False):
+            if epoch is not None and value is not None:
+                found.setdefault(epoch, []).append(value)
+    return {epoch: mean(found[epoch]) for epoch in sorted(found)}

@@ -106,9 +106,13 @@ def cost_table(matrix: Matrix, runs: list[RunScores]) -> ResultTable:
         "forwards": "forward passes a step",
         "backwards": "backward passes a step",
     }
-    times = {"seconds": "seconds", "stage1_seconds": "seconds, stage 1"}
+    times = {
+        "seconds": "seconds",
+        "warmup_seconds": "seconds, shared warm-up",
+        "stage1_seconds": "seconds, stage 1",
+    }
     table = ResultTable(
-        "Cost of a training (stage 2; stage 1 apart, rows may share it)",
+        "Cost of a training (stage 2; stage 1 and a shared warm-up apart)",
         ["method", *columns.values(), *times.values()],
     )
     for row in matrix.rows:

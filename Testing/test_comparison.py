@@ -19,7 +19,10 @@ from tiny_study import TINY_OPTIONS, write_tiny_study
 from CPS4Core.cli.main import main
 from CPS4Core.comparison.matrix import Cell, Matrix, choose_rows
 from CPS4Core.comparison.page import CASES, MARKDOWN, REPORT
-from CPS4Core.comparison.significance import holm, paired_tests
+from CPS4Core.comparison.results import Result
+from CPS4Core.comparison.scores import RunScores
+from CPS4Core.comparison.significance import holm, paired_tests, smallest_p
+from CPS4Core.comparison.tables import main_table, significance_table
 from CPS4Core.errors import CPS4Error
 from CPS4Core.methods.rows import rows
 from CPS4Core.model_folder import load_weights
@@ -244,11 +247,38 @@ def test_paired_tests_and_holm() -> None:
     reference = {f"case{i}": 0.8 + i / 100 for i in range(7)}
     worse = {case: value - 0.1 - i / 1000 for i, (case, value) in enumerate(reference.items())}
     mixed = {case: value + (-1) ** i / 100 for i, (case, value) in enumerate(reference.items())}
-    found = paired_tests(reference, {"worse": worse, "mixed": mixed, "same": dict(reference)})
-    assert found["worse"].p == pytest.approx(2 / 2**7)  # all seven of one sign: the least possible
+    rows_of = {"worse": worse, "mixed": mixed, "same": dict(reference)}
+    found = paired_tests({name: (values, reference) for name, values in rows_of.items()})
+    assert found["worse"].p == pytest.approx(smallest_p(7)) == 2 / 2**7  # all of one sign
     assert found["worse"].difference == pytest.approx(-0.103)
     assert found["mixed"].p > 0.5 and found["same"].p == 1
-    assert paired_tests(reference, {"few": {"case0": 1.0}})["few"].p is None
+    assert paired_tests({"few": ({"case0": 1.0}, reference)})["few"].p is None
     assert holm({"a": 0.01, "b": 0.04, "c": 0.03}) == pytest.approx(
         {"a": 0.03, "c": 0.06, "b": 0.06}
     )
+
+
+def test_rows_are_compared_on_the_seeds_that_both_have(study, tmp_path) -> None:
+    matrix = Matrix(
+        study, tmp_path, choose_rows(rows(), ["mean-teacher", "cps4"]), ("1",), (0, 1, 2)
+    )
+
+    def run(row: str, seed: int, dice: float) -> RunScores:
+        cases = {f"case{i}": {"dice": dice + i / 100} for i in range(7)}
+        return RunScores(Cell(row, "1", seed), Result(cases=cases, cost={}, curve={}))
+
+    # An easy seed is finished for both, hard ones for the reference alone.
+    runs = [run("cps4", seed, dice) for seed, dice in enumerate((0.8, 0.2, 0.2))]
+    runs.append(run("mean-teacher", 0, 0.7))
+    table = significance_table(matrix, runs, "1", "cps4")
+    assert table.rows[0][:2] == ["mean-teacher", "-10.0"]
+    assert "none below" not in table.caption
+    assert "73.0 * (1 of 3 seeds)" in main_table(matrix, runs, "cps4").markdown()
+    few = [replace_cases(r, 5) for r in runs]
+    caption = significance_table(matrix, few, "1", "cps4").caption
+    assert "5 cases give no p below 0.062" in caption
+
+
+def replace_cases(run: RunScores, count: int) -> RunScores:
+    cases = dict(list(run.cases.items())[:count])
+    return RunScores(run.cell, Result(cases=cases, cost={}, curve={}))

@@ -25,16 +25,16 @@ class Paired:
 
 
 def paired_tests(
-    reference: Mapping[str, float], rows: Mapping[str, Mapping[str, float]]
+    pairs: Mapping[str, tuple[Mapping[str, float], Mapping[str, float]]],
 ) -> dict[str, Paired]:
-    """Every row against the reference, on the cases that both have.
+    """Every row against the reference: (its values, the reference's), on the cases that both have.
 
     The values are means over seeds, one a case: seeds of one case are no independent samples.
     """
     from scipy.stats import wilcoxon
 
     found: dict[str, Paired] = {}
-    for name, values in rows.items():
+    for name, (values, reference) in pairs.items():
         cases = [c for c in reference if c in values]
         gaps = np.array([values[c] - reference[c] for c in cases])
         p = None
@@ -46,6 +46,11 @@ def paired_tests(
         name: Paired(test.difference, test.p, corrected.get(name), test.cases)
         for name, test in found.items()
     }
+
+
+def smallest_p(cases: int) -> float:
+    """The smallest two-sided p that so many pairs can give: all differ in one direction."""
+    return 2.0 ** (1 - cases)
 
 
 def holm(p_values: Mapping[str, float]) -> dict[str, float]:

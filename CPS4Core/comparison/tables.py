@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import mean
 
 from CPS4Core.comparison.matrix import Matrix
 from CPS4Core.comparison.scores import RunScores, by_case, select, spread
-from CPS4Core.comparison.significance import Paired, paired_tests
+from CPS4Core.comparison.significance import Paired, paired_tests, smallest_p
 from CPS4Core.files import write_text
 
 MAIN = {"dice": "mDice", "iou": "mIoU"}
@@ -65,6 +65,8 @@ def main_table(matrix: Matrix, runs: list[RunScores], reference: str) -> ResultT
                 test = tests[ratio].get(row)
                 marked = measure == "dice" and test and (test.p_holm or 1) < SIGNIFICANT
                 cells.append(_percent(chosen, measure) + (" *" if marked else ""))
+                if measure == "dice" and 0 < len(chosen) < len(matrix.seeds):
+                    cells[-1] += f" ({len(chosen)} of {len(matrix.seeds)} seeds)"
         table.rows.append(cells)
     return table
 
@@ -86,11 +88,12 @@ def significance_table(
     matrix: Matrix, runs: list[RunScores], ratio: str, reference: str
 ) -> ResultTable:
     """Every row against the reference at one ratio."""
+    tests = significance(matrix, runs, ratio, reference)
     table = ResultTable(
-        f"{ratio} labelled: difference of mDice to {reference}, in points",
+        f"{ratio} labelled: difference of mDice to {reference}, in points{_limit(tests)}",
         ["method", "difference", "p", "p after Holm", "cases"],
     )
-    for row, test in significance(matrix, runs, ratio, reference).items():
+    for row, test in tests.items():
         p = ["" if v is None else f"{v:.3g}" for v in (test.p, test.p_holm)]
         table.rows.append([row, f"{100 * test.difference:+.1f}", *p, str(test.cases)])
     return table
@@ -127,14 +130,17 @@ def cost_table(matrix: Matrix, runs: list[RunScores]) -> ResultTable:
 def significance(
     matrix: Matrix, runs: list[RunScores], ratio: str, reference: str
 ) -> dict[str, Paired]:
-    """Row -> its paired test on mDice; empty where the reference has no finished run."""
-    base = by_case(select(matrix, runs, reference, ratio), "dice")
-    others = {
-        row: values
-        for row in matrix.rows
-        if row != reference and (values := by_case(select(matrix, runs, row, ratio), "dice"))
-    }
-    return paired_tests(base, others) if base else {}
+    """Row -> its paired test on mDice, over the seeds that both it and the reference have."""
+    base, pairs = select(matrix, runs, reference, ratio), {}
+    for row in matrix.rows:
+        mine = select(matrix, runs, row, ratio)
+        both = {r.cell.seed for r in base} & {r.cell.seed for r in mine}
+        if row != reference and both:
+            ours, theirs = (
+                by_case([r for r in some if r.cell.seed in both], "dice") for some in (mine, base)
+            )
+            pairs[row] = (ours, theirs)
+    return paired_tests(pairs)
 
 
 def write_csv(runs: Sequence[RunScores], path: Path) -> None:
@@ -149,6 +155,18 @@ def write_csv(runs: Sequence[RunScores], path: Path) -> None:
             shown = ("" if values.get(m) is None else values[m] for m in measures)
             writer.writerow([cell.row, cell.labelled, cell.seed, case, *shown])
     write_text(path, text.getvalue())
+
+
+def _limit(tests: Mapping[str, Paired]) -> str:
+    """What so few cases can show at all, where that is nothing."""
+    tested = [test for test in tests.values() if test.p is not None]
+    least = min((smallest_p(test.cases) for test in tested), default=0.0)
+    if least * len(tested) < SIGNIFICANT:
+        return ""
+    return (
+        f"; {max(t.cases for t in tested)} cases give no p below {least:.2g}, "
+        f"with {len(tested)} rows none below {min(1.0, least * len(tested)):.2g} after Holm"
+    )
 
 
 def _percent(runs: list[RunScores], measure: str) -> str:

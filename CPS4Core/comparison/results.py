@@ -146,7 +146,8 @@ class ResultFile:
             content["device"] = str(info.provenance.get("device", "unknown"))
         # A line a part: small, and still to be read and compared by eye.
         parts = (
-            f"{json.dumps(k)}: {json.dumps(v, ensure_ascii=False)}" for k, v in content.items()
+            f"{json.dumps(k)}: {json.dumps(_short(v), ensure_ascii=False)}"
+            for k, v in content.items()
         )
         write_text(self.path, "{\n" + ",\n".join(parts) + "\n}\n")
 
@@ -187,6 +188,15 @@ def keep_finished(matrix: Matrix, cells: Iterable[Cell]) -> None:
         for file in (ResultFile.of_stage1(matrix, cell), ResultFile.of_run(matrix, cell)):
             if file and not file.path.is_file() and (file.folder / SCORES).is_file():
                 file.write()
+
+
+def _short(value: Any) -> Any:
+    """Numbers to six digits: more than any table shows, in half the space."""
+    if isinstance(value, float):
+        return float(f"{value:.6g}")
+    if isinstance(value, dict):
+        return {k: _short(v) for k, v in value.items()}
+    return [_short(v) for v in value] if isinstance(value, list) else value
 
 
 def _curve(log: Path) -> dict[str, list[float | None]]:

@@ -22,7 +22,7 @@ from CPS4Core.comparison.page import CASES, MARKDOWN, REPORT
 from CPS4Core.comparison.results import Result
 from CPS4Core.comparison.scores import RunScores
 from CPS4Core.comparison.significance import holm, paired_tests, smallest_p
-from CPS4Core.comparison.tables import main_table, significance_table
+from CPS4Core.comparison.tables import main_table, numbering_table, significance_table
 from CPS4Core.errors import CPS4Error
 from CPS4Core.methods.rows import rows
 from CPS4Core.model_folder import load_weights
@@ -277,6 +277,20 @@ def test_rows_are_compared_on_the_seeds_that_both_have(study, tmp_path) -> None:
     few = [replace_cases(r, 5) for r in runs]
     caption = significance_table(matrix, few, "1", "cps4").caption
     assert "5 cases give no p below 0.062" in caption
+
+
+def test_a_table_says_which_epoch_was_scored(study, tmp_path) -> None:
+    matrix = Matrix(study, tmp_path, choose_rows(rows(), ["cps4"]), ("1",), (0, 1))
+    curves = (
+        {"epoch": [1, 2, 3, 4], "validation/mdice": [None, 0.5, None, 0.5]},
+        {"epoch": [1, 2], "loss/total": [2, 1]},
+    )
+    runs = [
+        RunScores(Cell("cps4", "1", i), Result(cases={"a": {"dice": 0.5}}, cost={}, curve=curve))
+        for i, curve in enumerate(curves)
+    ]
+    # The first of equals, as the training keeps it; nothing validated: the last.
+    assert numbering_table(matrix, runs, "1").rows[0][-1] == "2, -"
 
 
 def replace_cases(run: RunScores, count: int) -> RunScores:

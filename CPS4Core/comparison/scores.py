@@ -32,6 +32,15 @@ class RunScores:
         values = [v for m in self.cases.values() if (v := m.get(measure)) is not None]
         return mean(values) if values else None
 
+    @property
+    def epoch(self) -> int | None:
+        """The epoch that validated best, whose weights were scored; None without validation."""
+        curve = self.result.curve
+        scores = curve.get("validation/mdice", [])
+        pairs = zip(scores, curve.get("epoch", []), strict=False)
+        known = [(score, -e) for score, e in pairs if score is not None and e is not None]
+        return round(-max(known)[1]) if known else None
+
 
 @dataclass(frozen=True)
 class Spread:

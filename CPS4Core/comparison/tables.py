@@ -75,12 +75,16 @@ def numbering_table(matrix: Matrix, runs: list[RunScores], ratio: str) -> Result
     """Where the errors of each row lie: in the numbering or in the shape."""
     shown = {m: text for m, text in APART.items() if any(r.mean(m) is not None for r in runs)}
     table = ResultTable(
-        f"{ratio} labelled: numbering and shape apart, in %", ["method", *shown.values()]
+        f"{ratio} labelled: numbering and shape apart, in %; of each seed the epoch that validated "
+        "best (with a warm-up it may be one of it: the unlabelled slices then gave nothing)",
+        ["method", *shown.values(), "epoch"],
     )
     for row in matrix.rows:
         chosen = select(matrix, runs, row, ratio)
         if chosen:
-            table.rows.append([row, *(_percent(chosen, measure) for measure in shown)])
+            epochs = ", ".join("-" if run.epoch is None else str(run.epoch) for run in chosen)
+            measures = (_percent(chosen, measure) for measure in shown)
+            table.rows.append([row, *measures, epochs])
     return table
 
 

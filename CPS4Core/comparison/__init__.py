@@ -2,6 +2,7 @@
 
 matrix.py        which runs there are, and in which folder each lives
 commands.py      the `cps4` commands that make a run
+shared_warmup.py the warm-up that rows share
 steps.py         a process that runs them one after the other
 pool.py          such processes, each kept for the next run
 execute.py       one run after the other or side by side, resumable

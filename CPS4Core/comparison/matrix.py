@@ -124,7 +124,12 @@ class Matrix:
 
     def config(self, row: str) -> Config:
         """The configuration of a row."""
-        return load_config(self.preset, self.row_settings(row))
+        return self._configs[row]
+
+    @cached_property
+    def _configs(self) -> dict[str, Config]:
+        """Read once: every run asks for its row's several times."""
+        return {row: load_config(self.preset, self.row_settings(row)) for row in self.rows}
 
     def row_settings(self, row: str) -> list[str]:
         """All changes of the preset for a row: what makes it plain, those for all, its own."""

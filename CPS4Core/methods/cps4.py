@@ -8,7 +8,6 @@ import torch
 from torch import Tensor
 
 from CPS4Core.config import Share
-from CPS4Core.methods.decoded_loss import decoded_loss
 from CPS4Core.methods.enhanced_label import enhanced_label
 from CPS4Core.methods.level_paste import paste_by_level
 from CPS4Core.methods.mean_teacher import MeanTeacher
@@ -40,8 +39,7 @@ class CPS4(MeanTeacher):
 
     def all_losses(self, batch: Batch) -> dict[str, Tensor]:
         assert batch.text is not None and batch.text_soft is not None
-        enhanced = self.enhanced(batch)
-        seen, enhanced = self.seen_by_student(batch, enhanced)
+        seen, enhanced = self.seen_by_student(batch, self.enhanced(batch))
         labelled, unlabelled = self.student(seen)
         losses = {"supervised": self.supervised(labelled, batch)}
         # A term without weight is not declared, for it would teach nothing.
@@ -49,15 +47,20 @@ class CPS4(MeanTeacher):
             assert seen.text is not None
             losses["text"] = self.options.text_weight * cross_entropy(unlabelled, seen.text)
         if self.options.enhanced_weight:
-            loss = self._enhanced_loss(unlabelled, enhanced, seen.level_sure)
+            if seen.decoded is not None:
+                loss = self.decoded_loss(unlabelled, seen)
+            else:
+                loss = cross_entropy(unlabelled, enhanced)
             losses["enhanced"] = self.options.enhanced_weight * loss
         return losses
 
     def enhanced(self, batch: Batch) -> Tensor:
-        """y_enh [U, h, w], of the slices as the teacher sees them."""
+        """y_enh [U, h, w] of the slices as the teacher sees them; without weight y_text instead."""
         if batch.decoded is not None:
             return batch.decoded
         assert batch.text is not None and batch.text_soft is not None
+        if not self.options.enhanced_weight:
+            return batch.text
         teacher = self.teacher_logits(batch.unlabelled)
         return enhanced_label(teacher, batch.text, batch.text_soft, self.schema, self.options)
 
@@ -77,12 +80,8 @@ class CPS4(MeanTeacher):
         there = pasted >= 0
         assert batch.text is not None
         text = torch.where(there, pasted, batch.text)
-        sure = None if batch.level_sure is None else batch.level_sure | there
-        changed = replace(batch, unlabelled=images, text=text, level_sure=sure)
-        return changed, torch.where(there, pasted, enhanced)
-
-    def _enhanced_loss(self, logits: Tensor, label: Tensor, level_sure: Tensor | None) -> Tensor:
-        if level_sure is None:
-            return cross_entropy(logits, label)
-        unsure_levels = self.options.unsure_levels
-        return decoded_loss(logits, label, level_sure, self.schema, unsure_levels)
+        mixed = torch.where(there, pasted, enhanced)
+        changed = replace(batch, unlabelled=images, text=text)
+        if batch.level_sure is not None:
+            changed = replace(changed, decoded=mixed, level_sure=batch.level_sure | there)
+        return changed, mixed

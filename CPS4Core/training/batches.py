@@ -157,12 +157,12 @@ class SliceBatches:
         labelled = self.labelled.draw(labelled_count, generator)
         made = self.phantoms.pool.draw(p * self.iterations, generator) if self.phantoms else []
         unlabelled = self.unlabelled.draw(unlabelled_count, other) if unlabelled_count else []
-        augment = tuple(Augmentation(self.augmentation, seed + i) for i in (1, 3))
+        change, other_change = (Augmentation(self.augmentation, seed + i) for i in (1, 3))
         decoded = self.decoded_at(epoch)
         for i in range(self.iterations):
-            batch = self._labelled_batch(_part(labelled, i, a - p), _part(made, i, p), augment[0])
+            batch = self._labelled_batch(_part(labelled, i, a - p), _part(made, i, p), change)
             if b:
-                self._add_unlabelled(batch, _part(unlabelled, i, b), augment[1], decoded)
+                self._add_unlabelled(batch, _part(unlabelled, i, b), other_change, decoded)
             yield batch
 
     def _labelled_batch(

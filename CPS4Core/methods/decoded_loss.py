@@ -5,22 +5,34 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from CPS4Core.methods.method import marginal_log_probabilities
 from CPS4Core.methods.tissue import tissue_groups, tissue_log_likelihood
 from CPS4Core.schema import IGNORE_INDEX, LabelSchema
 
 
 def decoded_loss(
-    logits: Tensor, labels: Tensor, level_sure: Tensor, schema: LabelSchema, unsure_levels: str
+    logits: Tensor,
+    labels: Tensor,
+    level_sure: Tensor,
+    schema: LabelSchema,
+    unsure_levels: str,
+    hidden: Tensor | None = None,
 ) -> Tensor:
     """`-1/N [sum_sure log p_y + sum_unsure log sum_{c in kind(y)} p_c]`, ours.
 
     Logits [B, K, h, w]; decoded class indices [B, h, w] and whether their level is sure (bool).
     `unsure_levels`: `shape`, or `ignore` to leave the second sum out. N counts the pixels that
-    teach; 0 where none does.
+    teach; 0 where none does. With `hidden` [B, K, h, w] the background may be any of the classes
+    that hide there: the study's labels do not show them, so its decoded order may lack them.
     """
     known = labels != IGNORE_INDEX
     sure = known & level_sure
-    named = logits.float().log_softmax(dim=1).gather(1, labels.masked_fill(~known, 0)[:, None])
+    scores = logits.float()
+    if hidden is None:
+        scores = scores.log_softmax(dim=1)
+    else:
+        scores = marginal_log_probabilities(scores, hidden)
+    named = scores.gather(1, labels.masked_fill(~known, 0)[:, None])
     likelihood = torch.where(sure, named[:, 0], 0.0)
     counted = sure
     if unsure_levels == "shape":

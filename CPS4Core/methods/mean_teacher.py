@@ -40,5 +40,10 @@ class MeanTeacher(TeacherMethod):
         """What the decoded pseudo-labels of the batch teach (`methods/decoded_loss.py`)."""
         assert batch.decoded is not None and batch.level_sure is not None
         return decoded_loss(
-            unlabelled, batch.decoded, batch.level_sure, self.schema, self.options.unsure_levels
+            unlabelled,
+            batch.decoded,
+            batch.level_sure,
+            self.schema,
+            self.options.unsure_levels,
+            batch.decoded_hidden,
         )

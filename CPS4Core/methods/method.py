@@ -27,7 +27,7 @@ class Batch:
     methods with `needs_prompt_maps`; `decoded` [U, h, w] class indices and `level_sure` [U, h, w]
     bool, the decoded pseudo-labels, only with `pseudo_labels: decoded`. `hidden` [L, K, h, w] bool:
     where in the background of a labelled slice a class may hide that its source does not label;
-    None: labels are complete.
+    None: labels are complete. `decoded_hidden` [U, K, h, w] bool: the same of `decoded`.
     """
 
     images: Tensor
@@ -38,6 +38,7 @@ class Batch:
     decoded: Tensor | None = None
     level_sure: Tensor | None = None
     hidden: Tensor | None = None
+    decoded_hidden: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -160,13 +161,18 @@ def cross_entropy(logits: Tensor, target: Tensor, hidden: Tensor | None = None) 
     if hidden is None:
         loss = F.cross_entropy(logits, target, ignore_index=IGNORE_INDEX, reduction="sum")
     else:
-        scores = logits.log_softmax(dim=1)
-        together = hidden.clone()
-        together[:, 0] = True
-        either = scores.masked_fill(~together, -torch.inf).logsumexp(dim=1)
-        scores = torch.cat([either[:, None], scores[:, 1:]], dim=1)
+        scores = marginal_log_probabilities(logits, hidden)
         loss = F.nll_loss(scores, target, ignore_index=IGNORE_INDEX, reduction="sum")
     return loss / counted
+
+
+def marginal_log_probabilities(logits: Tensor, hidden: Tensor) -> Tensor:
+    """Log-probabilities [B, K, h, w], the background's with those of the classes `hidden` there."""
+    scores = logits.log_softmax(dim=1)
+    together = hidden.clone()
+    together[:, 0] = True
+    either = scores.masked_fill(~together, -torch.inf).logsumexp(dim=1)
+    return torch.cat([either[:, None], scores[:, 1:]], dim=1)
 
 
 _KNOWN = Registry[Method]("method", "CPS4Core.methods")

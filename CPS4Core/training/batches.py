@@ -212,6 +212,8 @@ class SliceBatches:
                 )
             )
             batch.level_sure = sure == 1
+            if self.phantoms:
+                batch.decoded_hidden = self.phantoms.may_hide(batch.decoded, 0)
 
 
 def _part(drawn: list[tuple[str, int]], index: int, size: int) -> list[tuple[str, int]]:

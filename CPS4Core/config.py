@@ -210,8 +210,12 @@ class PhantomsConfig(_Options):
 
     count: Annotated[int, Field(ge=0)] = 0
     """How many varied phantoms; 0: none."""
-    share: Share = 0.5
-    """Their share of every labelled batch, in both stages."""
+    share: Share | None = 0.5
+    """Their share of every labelled batch, in both stages; null: what `worth` gives."""
+    worth: Annotated[float, Field(gt=0)] = 5
+    """How many labelled cases they count as, all together: of n labelled cases' batches they are
+    worth / (worth + n), so that they lead where labels are few and step back where there are many.
+    At least one slice of a batch is theirs, and one is not."""
     seed: int = 0
     partial_labels: Literal["background", "marginal"] = "marginal"
     """Background that may hide structures which only the other source labels (the sacrum in a study

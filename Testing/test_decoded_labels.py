@@ -24,14 +24,18 @@ from CPS4Core.training.decoded_labels import DecodedLabels
 from CPS4Core.training.run import Run
 
 SCHEMA = built_in_schema("mrspineseg")
-L5, L4, DISC = (SCHEMA.index_of(name) for name in ("L5", "L4", "L4/L5"))
+S, L5, L4, DISC = (SCHEMA.index_of(name) for name in ("S", "L5", "L4", "L4/L5"))
 
 
-def push_of(label: int, sure: bool, rule: str = "shape") -> torch.Tensor:
+def push_of(label: int, sure: bool, rule: str = "shape", hides: int | None = None) -> torch.Tensor:
     """How the loss of one pixel moves each class's logit up (> 0) or down."""
     logits = torch.zeros(1, SCHEMA.class_count, 1, 1, requires_grad=True)
-    loss = decoded_loss(logits, torch.tensor([[[label]]]), torch.tensor([[[sure]]]), SCHEMA, rule)
-    loss.backward()
+    hidden = None
+    if hides is not None:
+        hidden = torch.zeros_like(logits, dtype=torch.bool)
+        hidden[:, hides] = True
+    truth = torch.tensor([[[label]]])
+    decoded_loss(logits, truth, torch.tensor([[[sure]]]), SCHEMA, rule, hidden).backward()
     assert logits.grad is not None
     return -logits.grad[0, :, 0, 0]
 
@@ -44,6 +48,13 @@ def test_a_sure_level_teaches_its_own_class_alone():
 def test_an_unsure_level_teaches_its_tissue_and_prefers_no_level():
     push = push_of(L5, sure=False)
     assert push[L5] > 0 and torch.isclose(push[L5], push[L4]) and push[DISC] < 0 and push[0] < 0
+
+
+def test_background_that_may_hide_the_sacrum_does_not_teach_it_away():
+    push = push_of(0, sure=True, hides=S)
+    assert push[S] > 0 and torch.isclose(push[S], push[0]) and push[L5] < 0
+    assert push_of(0, sure=True)[S] < 0
+    assert torch.equal(push_of(L5, sure=True, hides=S), push_of(L5, sure=True))
 
 
 @pytest.mark.parametrize(

@@ -113,6 +113,21 @@ def test_a_batch_has_the_share_of_phantoms_that_was_asked_for(share, expected):
             assert not (batch.labels[4 - made :] == 3).any()
 
 
+@pytest.mark.parametrize(("real", "expected"), [(1, 5), (2, 4), (5, 3), (10, 2), (500, 1)])
+def test_phantoms_worth_five_cases_step_back_where_more_are_labelled(real, expected):
+    options = PhantomsConfig(count=3, share=None, worth=5)
+    slices = PhantomSlices(made_cases(3, [1, 2]), options, made_cases(real, [2, 3]), ORDERED)
+    assert slices.count(6) == expected
+    assert slices.marginal
+    assert PhantomSlices([], options, made_cases(real, [2, 3]), ORDERED).count(6) == 0
+
+
+def test_phantoms_never_take_a_whole_batch_by_their_worth():
+    options = PhantomsConfig(count=3, share=None, worth=1000)
+    slices = PhantomSlices(made_cases(3, [1, 2]), options, made_cases(1, [2, 3]), ORDERED)
+    assert slices.count(6) == 5
+
+
 def test_plain_background_on_request():
     assert all(batch.hidden is None for batch in batches(0.5, "background").epoch(0))
 

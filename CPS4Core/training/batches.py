@@ -86,13 +86,19 @@ class PhantomSlices:
         self.schema = schema
         self.pool = SlicePool(phantoms)
         self.pool.slices = list(_mostly_with_spine(phantoms))
-        self.share = options.share if self.pool.slices else 0.0
+        self.options, self.real_count = options, len(real)
+        present = bool(self.pool.slices) and options.share != 0
         self.hidden = hidden_classes(real, phantoms, schema.class_count)
-        self.marginal = self.share > 0 and options.partial_labels == "marginal"
+        self.marginal = present and options.partial_labels == "marginal"
 
     def count(self, batch: int) -> int:
         """How many of a labelled batch are phantoms."""
-        return round(self.share * batch)
+        if not self.pool.slices:
+            return 0
+        if self.options.share is not None:
+            return round(self.options.share * batch)
+        worth = self.options.worth
+        return min(max(round(worth / (worth + self.real_count) * batch), 1), batch - 1)
 
     def may_hide(self, labels: Tensor, made: int) -> Tensor | None:
         """`Batch.hidden` for these labels [L, h, w], of which the last `made` are phantoms'."""

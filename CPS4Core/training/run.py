@@ -186,7 +186,7 @@ class Run:
 
     def _phantoms(self, progress: Progress) -> list[CachedCase]:
         options = self.config.phantoms
-        if not options.count or not options.share:
+        if not options.count or options.share == 0:
             return []
         folder = self.cache or default_cache_folder(self.study)
         with processes.first_then_rest():

@@ -16,6 +16,8 @@ from CPS4Core.config import PhantomsConfig
 from CPS4Core.errors import Cancelled
 from CPS4Core.methods.method import cross_entropy
 from CPS4Core.model_folder import load_weights
+from CPS4Core.phantom import make_phantom, variety, write_phantom_study
+from CPS4Core.phantom import study as phantom_study
 from CPS4Core.phantom.variety import make_varied_phantom
 from CPS4Core.pretrain.losses import background_or_hidden, pixel_attention_loss
 from CPS4Core.pretrain.targets import make_targets
@@ -222,6 +224,23 @@ def test_phantoms_are_made_once(tmp_path):
     assert other[0].images.shape != first[0].images.shape or not np.array_equal(
         other[0].images, first[0].images
     )
+
+
+def test_training_makes_no_spine_of_a_phantom_study_with_the_same_seed(tmp_path, monkeypatch):
+    seeds: dict[str, set[int]] = {"study": set(), "training": set()}
+
+    def recorded(kind, make):
+        return lambda seed, *rest, **named: (
+            seeds[kind].add(seed) or make(seed, *rest, **named)  # type: ignore[func-returns-value]
+        )
+
+    monkeypatch.setattr(phantom_study, "make_phantom", recorded("study", make_phantom))
+    monkeypatch.setattr(variety, "make_varied_phantom", recorded("training", make_varied_phantom))
+    counts = {"labelled": 2, "unlabelled": 0, "val": 1, "test": 1}
+    write_phantom_study(tmp_path / "study", **counts, size=64, seed=3, slices=3)
+    cache(tmp_path / "cache", count=4, seed=3)
+    assert len(seeds["study"]) == len(seeds["training"]) == 4
+    assert not seeds["study"] & seeds["training"]
 
 
 def test_a_study_of_other_structures_goes_without_them(tmp_path):

@@ -13,6 +13,8 @@ from CPS4Core.comparison.scores import RunScores, mean_curve, select, spread
 from CPS4Core.files import atomic_path
 
 WIDTH_INCHES, HEIGHT_INCHES, DPI = 7.5, 4.5, 130
+ASIDE = 0.3
+"""Of the step from one ratio to the next, what the rows take side by side."""
 FOUND = "found"
 """Where a run's folder holds its segmentations."""
 
@@ -38,8 +40,10 @@ def ratio_curve(matrix: Matrix, runs: list[RunScores], path: Path) -> None:
         if known:
             lines.append((known[0][1].mean, number, row, known))
     for _, number, row, known in sorted(lines, reverse=True):
+        # Side by side, so that one row's spread does not cover another's.
+        aside = ASIDE * (number / max(1, len(matrix.rows) - 1) - 0.5)
         axes.errorbar(
-            [x for x, _ in known],
+            [x + aside for x, _ in known],
             [100 * s.mean for _, s in known],
             [100 * (s.sd or 0) for _, s in known],
             markersize=5,

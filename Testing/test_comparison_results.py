@@ -111,6 +111,17 @@ def test_what_a_result_file_says(study, done) -> None:
     assert all(p.stat().st_size < 20_000 for p in (done / "results").iterdir())
 
 
+def test_options_that_a_version_did_not_know_do_not_refuse_its_results(study, carried) -> None:
+    file = carried / "results" / "cps4_1_0.json"
+    content = json.loads(file.read_text())
+    del content["options"]["phantoms.worth"]
+    file.write_text(json.dumps(content))
+    assert main([*arguments(study, carried, *FEW), "--tables"]) == 0
+    del content["options"]
+    file.write_text(json.dumps(content))
+    assert main([*arguments(study, carried, *FEW), "--tables"]) == 0
+
+
 @pytest.mark.parametrize(
     ("spoil", "said"),
     [
@@ -123,6 +134,8 @@ def test_what_a_result_file_says(study, done) -> None:
         (lambda text: text.replace("stage2.epochs=2", "stage2.epochs=3"), "another settings"),
         (lambda text: text.replace('["labelled0"]', '["labelled2"]'), "another labelled cases"),
         (lambda text: text.replace('"seed": 0', '"seed": 1'), "another seed"),
+        # A preset that was changed under the same name.
+        (lambda text: text.replace('"phantoms.worth": 5', '"phantoms.worth": 7'), "phantoms.worth"),
     ],
 )
 @pytest.mark.parametrize("more", [[], ["--tables"]])

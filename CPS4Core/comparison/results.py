@@ -120,6 +120,7 @@ class ResultFile:
             cause = "This is no result of a run that this version reads"
             raise CPS4Error(cause, path=self.path, cure=cure) from error
         changed = [k for k, v in self.made_by.items() if k not in made_by or made_by[k] != v]
+        changed += self._changed_options(content.get("options", {}))
         if changed:
             raise CPS4Error(
                 f"This is the result of a run with another {', '.join(changed)}",
@@ -134,6 +135,7 @@ class ResultFile:
         content: dict[str, Any] = {
             "format": FORMAT,
             "made by": self.made_by | self._trained_on(),
+            "options": self._options(),
             "cases": self._measures(),
             "cost": self._seconds(),
             "curve": _curve(self.folder / ("stage1" if self.stage1 else "stage2") / "metrics.csv"),
@@ -150,6 +152,24 @@ class ResultFile:
             for k, v in content.items()
         )
         write_text(self.path, "{\n" + ",\n".join(parts) + "\n}\n")
+
+    def _options(self) -> dict[str, Any]:
+        """Every option of the run by name, for a preset may change under its name; a stage 1 has
+        those it depends on in the name of its folder."""
+        if self.stage1 or self.matrix.rows[self.cell.row].outside:
+            return {}
+        parts = self.matrix.config(self.cell.row).model_dump(mode="json")
+        return {
+            f"{part}.{name}": value
+            for part, options in parts.items()
+            if isinstance(options, dict)
+            for name, value in options.items()
+        }
+
+    def _changed_options(self, before: dict[str, Any]) -> list[str]:
+        """Options with another value; what only one version knows says nothing."""
+        now = self._options()
+        return [k for k, v in now.items() if k in before and before[k] != _short(v)]
 
     def _trained_on(self) -> dict[str, Any]:
         """The labelled cases that the run names itself: the study may have others by now."""

@@ -14,12 +14,14 @@ from CPS4Core.model_folder import load_weights
 
 SCRIPT = """
 import sys
+import time
 from pathlib import Path
 import torch
 from CPS4Core.device import choose_precision
 from CPS4Core.progress import Progress
 from CPS4Core.study.folder import Study
 from CPS4Core.training import loop, processes
+from CPS4Core.training import run as run_module
 from CPS4Core.training.run import Run
 sys.path.insert(0, sys.argv[3])
 from tiny_study import tiny_config
@@ -41,6 +43,13 @@ def init(self, module, *args, **kwargs):
     modules.append(module)
     plain(self, module, *args, **kwargs)
 loop.TrainingLoop.__init__ = init
+
+# The folder of the run is half begun when the second process comes.
+first, write = processes.is_first(), run_module.write_text
+if first:
+    run_module.write_text = lambda *given: [write(*given), time.sleep(1)]
+else:
+    time.sleep(0.5)
 
 run = Run(Path(sys.argv[2]), Study.open(sys.argv[1]), tiny_config("stage2.epochs=4"), "all", "0", 3,
           choose_precision(device, "fp32"))

@@ -155,6 +155,20 @@ def test_another_configuration_is_refused_and_nothing_is_lost(study, tmp_path):
     assert before == {p: p.read_bytes() for p in (tmp_path / "run").rglob("*.safetensors")}
 
 
+def test_a_run_that_was_killed_as_it_began_is_begun_again(study, tmp_path, monkeypatch):
+    def killed(*given):
+        raise KeyboardInterrupt
+
+    for writer in ("write_json", "write_text"):
+        folder = tmp_path / writer
+        with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+            patch.setattr(f"CPS4Core.training.run.{writer}", killed)
+            make_run(study, folder).stage1(Progress())
+        with pytest.raises(Cancelled):
+            make_run(study, folder).stage1(StopAfter("stage 1", 1))
+        assert (folder / "config.yaml").is_file() and (folder / "run.json").is_file()
+
+
 def test_a_foreign_folder_is_not_written_into(study, tmp_path):
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.txt").write_text("precious")

@@ -154,6 +154,12 @@ class Run:
         }
         if self.warmed_up is not None:
             check_warmup(self.warmed_up, described)
+        with processes.first_then_rest():
+            self._claim(described)
+        return selection
+
+    def _claim(self, described: dict[str, Any]) -> None:
+        """Make the folder this run's, or check that it is."""
         make_folder(self.folder)
         description = self.folder / DESCRIPTION
         if description.is_file():
@@ -172,9 +178,11 @@ class Run:
                 cure="Choose an empty or new folder",
             )
         else:
-            write_text(self.folder / "config.yaml", config_text(self.config))
             write_json(description, described)
-        return selection
+        # After the description: a run that is killed in between is still known as one.
+        config = self.folder / "config.yaml"
+        if not config.is_file():
+            write_text(config, config_text(self.config))
 
     def _cases(
         self, ids: tuple[str, ...], progress: Progress, with_labels: bool = True

@@ -11,7 +11,9 @@ from test_comparison import arguments, write_split_study
 
 from CPS4Core.cli.main import main
 from CPS4Core.comparison.execute import COMMANDS
+from CPS4Core.comparison.matrix import digest
 from CPS4Core.comparison.page import CASES, MARKDOWN, REPORT
+from CPS4Core.config import load_config
 
 FEW = ("--methods", "labelled-only", "cps4", "--labelled", "1")
 
@@ -120,6 +122,17 @@ def test_options_that_a_version_did_not_know_do_not_refuse_its_results(study, ca
     del content["options"]
     file.write_text(json.dumps(content))
     assert main([*arguments(study, carried, *FEW), "--tables"]) == 0
+
+
+def test_what_phantoms_would_be_does_not_name_the_stages_of_rows_without() -> None:
+    without = ["phantoms.count=0", "phantoms.share=null"]
+    names = {
+        value: digest(load_config("cpu", [*without, f"phantoms.worth={value}"]), {"phantoms": True})
+        for value in (5, 7)
+    }
+    assert names[5] == names[7]
+    with_them = [load_config("cpu", [f"phantoms.worth={value}"]) for value in (5, 7)]
+    assert len({digest(config, {"phantoms": True}) for config in with_them} | {names[5]}) == 3
 
 
 @pytest.mark.parametrize(

@@ -184,8 +184,7 @@ class Matrix:
     def stage1_name(self, cell: Cell) -> str:
         """What names a stage 1: its objective and a digest of all that it depends on."""
         config = self.config(cell.row)
-        parts = config.model_dump(mode="json", include=set(STAGE1_PARTS))
-        return f"{config.stage1.objective}-{digest(parts)}"
+        return f"{config.stage1.objective}-{digest(config, dict.fromkeys(STAGE1_PARTS, True))}"
 
     def stage1_folder(self, cell: Cell) -> Path | None:
         """The folder of the stage 1 that a training uses, None where it needs none."""
@@ -252,8 +251,11 @@ def _said(row: Row) -> dict[str, Any]:
     }
 
 
-def digest(settings: dict[str, Any]) -> str:
-    """A short name for these settings."""
+def digest(config: Config, parts: dict[str, Any]) -> str:
+    """A short name for these parts of a configuration (pydantic's `include`)."""
+    settings = config.model_dump(mode="json", include=parts)
+    if not config.phantoms.count:  # then nothing depends on what they would be
+        settings["phantoms"] = {"count": 0}
     return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:8]
 
 

@@ -20,10 +20,8 @@ def warmup_folder(matrix: Matrix, cell: Cell) -> Path | None:
     unlabelled = matrix.selection(cell.labelled, cell.seed).unlabelled
     if not unlabelled or not method_class(row.method).warms_up_plainly():
         return None
-    parts = config.model_dump(
-        mode="json", include={**dict.fromkeys(PARTS, True), "stage2": set(STAGE2)}
-    )
-    return matrix.run_folder(f"warmup-{digest(parts)}", cell)
+    parts = {**dict.fromkeys(PARTS, True), "stage2": set(STAGE2)}
+    return matrix.run_folder(f"warmup-{digest(config, parts)}", cell)
 
 
 def warmup_settings(matrix: Matrix, row: str) -> list[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from CPS4Core.methods.method import marginal_log_probabilities
+from CPS4Core.methods.method import log_probabilities
 from CPS4Core.methods.tissue import tissue_groups, tissue_log_likelihood
 from CPS4Core.schema import IGNORE_INDEX, LabelSchema
 
@@ -27,12 +27,7 @@ def decoded_loss(
     """
     known = labels != IGNORE_INDEX
     sure = known & level_sure
-    scores = logits.float()
-    if hidden is None:
-        scores = scores.log_softmax(dim=1)
-    else:
-        scores = marginal_log_probabilities(scores, hidden)
-    named = scores.gather(1, labels.masked_fill(~known, 0)[:, None])
+    named = log_probabilities(logits, hidden).gather(1, labels.masked_fill(~known, 0)[:, None])
     likelihood = torch.where(sure, named[:, 0], 0.0)
     counted = sure
     if unsure_levels == "shape":

@@ -157,18 +157,15 @@ def cross_entropy(logits: Tensor, target: Tensor, hidden: Tensor | None = None) 
     al., Medical Image Analysis 2021 (doi:10.1016/j.media.2021.101979).
     """
     counted = (target != IGNORE_INDEX).sum().clamp_min(1)
-    logits = logits.float()
-    if hidden is None:
-        loss = F.cross_entropy(logits, target, ignore_index=IGNORE_INDEX, reduction="sum")
-    else:
-        scores = marginal_log_probabilities(logits, hidden)
-        loss = F.nll_loss(scores, target, ignore_index=IGNORE_INDEX, reduction="sum")
-    return loss / counted
+    scores = log_probabilities(logits, hidden)
+    return F.nll_loss(scores, target, ignore_index=IGNORE_INDEX, reduction="sum") / counted
 
 
-def marginal_log_probabilities(logits: Tensor, hidden: Tensor) -> Tensor:
+def log_probabilities(logits: Tensor, hidden: Tensor | None = None) -> Tensor:
     """Log-probabilities [B, K, h, w], the background's with those of the classes `hidden` there."""
-    scores = logits.log_softmax(dim=1)
+    scores = logits.float().log_softmax(dim=1)
+    if hidden is None:
+        return scores
     together = hidden.clone()
     together[:, 0] = True
     either = scores.masked_fill(~together, -torch.inf).logsumexp(dim=1)

@@ -86,19 +86,18 @@ class PhantomSlices:
         self.schema = schema
         self.pool = SlicePool(phantoms)
         self.pool.slices = list(_mostly_with_spine(phantoms))
-        self.options, self.real_count = options, len(real)
-        present = bool(self.pool.slices) and options.share != 0
+        share = options.share
+        self.by_worth = share is None
+        if share is None:
+            share = options.worth / (options.worth + len(real))
+        self.share = share if self.pool.slices else 0.0
         self.hidden = hidden_classes(real, phantoms, schema.class_count)
-        self.marginal = present and options.partial_labels == "marginal"
+        self.marginal = self.share > 0 and options.partial_labels == "marginal"
 
     def count(self, batch: int) -> int:
         """How many of a labelled batch are phantoms."""
-        if not self.pool.slices:
-            return 0
-        if self.options.share is not None:
-            return round(self.options.share * batch)
-        worth = self.options.worth
-        return min(max(round(worth / (worth + self.real_count) * batch), 1), batch - 1)
+        made = round(self.share * batch)
+        return min(max(made, 1), batch - 1) if self.by_worth and self.share else made
 
     def may_hide(self, labels: Tensor, made: int) -> Tensor | None:
         """`Batch.hidden` for these labels [L, h, w], of which the last `made` are phantoms'."""

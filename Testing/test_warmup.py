@@ -59,6 +59,7 @@ def test_the_warm_up_ends_before_the_unlabelled_slices_teach(warm):
         ({"labelled": "1"}, "labelled"),
         ({"option": "stage2.learning_rate=0.01"}, "stage2.learning_rate"),
         ({"option": "augmentation.rotation=3"}, "augmentation"),
+        ({"option": "phantoms.count=1"}, "phantoms"),
     ],
 )
 def test_a_warm_up_of_another_training_is_refused(warm, tmp_path, change, named):
@@ -70,6 +71,13 @@ def test_a_warm_up_of_another_training_is_refused(warm, tmp_path, change, named)
             Progress()
         )
     assert not (tmp_path / "run").exists()
+
+
+def test_without_phantoms_a_warm_up_serves_whatever_they_would_be(warm, tmp_path):
+    study, warmed_up = warm
+    options = (*HALF, "stage2.method=mean-teacher", "phantoms.worth=7")
+    run = make_run(study, tmp_path / "run", *options, warmed_up=warmed_up).stage2(Progress())
+    assert (run.folder / "model.json").is_file()
 
 
 def test_a_warm_up_without_a_teacher(warm, tmp_path):

@@ -30,6 +30,8 @@ STAGE2 = (
 def warmup_part(described: dict[str, Any]) -> dict[str, Any]:
     """Of a run's description what its warm-up depends on: runs that agree in it may share one."""
     config = described["config"]
+    if not config["phantoms"]["count"]:  # then nothing depends on what they would be
+        config = config | {"phantoms": {"count": 0}}
     return {
         **{name: described.get(name) for name in SEEN},
         **{name: config[name] for name in PARTS},

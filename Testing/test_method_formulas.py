@@ -396,3 +396,25 @@ def test_ucmt_segments_with_the_teacher_of_both_students():
             part.fill_(value)
     method.after_step(1)
     assert parts[0].mean().item() == pytest.approx(0.5 * 1.01)
+
+
+# --- CPS4's copy-paste
+
+
+def test_what_cps4_pastes_is_known():
+    schema = schema_of(3)
+    batch = make_batch(schema)
+    batch.decoded, batch.level_sure = batch.text, torch.zeros_like(batch.text, dtype=torch.bool)
+    batch.decoded_hidden = torch.ones(2, schema.class_count, 40, 32, dtype=torch.bool)
+    method = make("cps4", schema, pseudo_labels="decoded", options={"copy_paste": 0.5}).train()
+    seen, enhanced = method.seen_by_student(batch, method.enhanced(batch))
+    there = seen.level_sure  # no level was sure before
+    assert 0 < there.float().mean() < 0.5
+    assert torch.equal(there, ~seen.decoded_hidden.any(dim=1))  # and nothing hides there
+    donors = batch.images[:, 0][None], batch.labels[None]
+    for label in (seen.text, seen.decoded, enhanced):
+        assert torch.equal(label[~there], batch.text[~there])
+    assert torch.equal(seen.unlabelled[:, 0][~there], batch.unlabelled[:, 0][~there])
+    known = set(zip(*(d.flatten().tolist() for d in donors), strict=True))
+    pasted = zip(seen.unlabelled[:, 0][there].tolist(), seen.decoded[there].tolist(), strict=True)
+    assert set(pasted) <= known

@@ -84,4 +84,6 @@ class CPS4(MeanTeacher):
         changed = replace(batch, unlabelled=images, text=text)
         if batch.level_sure is not None:
             changed = replace(changed, decoded=mixed, level_sure=batch.level_sure | there)
+        if batch.decoded_hidden is not None:  # of what was pasted it is known already
+            changed = replace(changed, decoded_hidden=batch.decoded_hidden & ~there[:, None])
         return changed, mixed

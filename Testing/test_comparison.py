@@ -232,6 +232,32 @@ def test_rows_share_a_warm_up_and_train_as_if_alone(study, tmp_path) -> None:
     assert all(torch.equal(ours[k], theirs[k]) for k in ours)
 
 
+def test_rows_that_differ_in_how_they_segment_are_one_training(study, tmp_path) -> None:
+    output = tmp_path / "out"
+    few = ["--methods", "labelled-only", "labelled-only-decoded", "--labelled", "1"]
+    assert main(arguments(study, output, *few, "--jobs", "2")) == 0
+    lines = (output / "commands.txt").read_text().splitlines()
+    assert sum(line.split()[1] == "train" for line in lines) == 1
+    raw, decoded = (output / "runs" / f"{row}_1_0" for row in few[1:3])
+    assert (raw / "model").is_dir() and not (decoded / "model").exists()
+    for folder in (raw, decoded):
+        summary = json.loads((folder / "found" / "summary.json").read_text())
+        assert summary["model"].endswith("-decoded") == (folder == decoded)
+    ours, theirs = (
+        json.loads((output / "results" / f"{row}_1_0.json").read_text()) for row in few[1:3]
+    )
+    assert ours["curve"] == theirs["curve"] and ours["cost"] == theirs["cost"]
+    assert ours["options"]["inference.levels"] == "raw"
+    assert theirs["options"]["inference.levels"] == "decoded"
+    # Where the results alone were carried over, the training that a new row needs is done again.
+    shutil.rmtree(output / "runs")
+    (output / "results" / "labelled-only-decoded_1_0.json").unlink()
+    assert main(arguments(study, output, *few)) == 0
+    assert (raw / "model").is_dir() and not (raw / "found").exists()
+    again = json.loads((output / "results" / "labelled-only-decoded_1_0.json").read_text())
+    assert again["cases"] == theirs["cases"]
+
+
 def test_prompt_maps_are_scored_on_unseen_training_cases_where_none_validates(tmp_path) -> None:
     study = write_tiny_study(tmp_path / "study", labelled=3, unlabelled=1, val=1)
     for part in study.glob("*Tr/val0*"):

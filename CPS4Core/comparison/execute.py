@@ -17,7 +17,7 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import AbstractContextManager, closing, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -26,6 +26,7 @@ from CPS4Core.comparison.commands import Commands
 from CPS4Core.comparison.matrix import Cell, Matrix
 from CPS4Core.comparison.pool import Pool
 from CPS4Core.comparison.results import BEGUN, COST, STAGE1_MODEL, ResultFile, keep_finished
+from CPS4Core.comparison.shared_training import MODEL, training_of
 from CPS4Core.comparison.shared_warmup import WARMED_UP, warmup_folder
 from CPS4Core.comparison.steps import Steps
 from CPS4Core.errors import CPS4Error
@@ -56,6 +57,7 @@ class Executor:
     failed: dict[str, str] = field(default_factory=dict)
     busy: list[str] = field(default_factory=list)
     """Runs that another process works on."""
+    _trained: set[Cell] = field(default_factory=set)
     _processes: Pool = field(default_factory=Pool)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -109,26 +111,39 @@ class Executor:
     def _cell(self, cell: Cell, device: str) -> None:
         """Stage 1 where it is needed, training, segmentation, scores: all in one process."""
         result = ResultFile.of_run(self.matrix, cell)
-        run, first = result.folder, ResultFile.of_stage1(self.matrix, cell)
         commands = Commands(self.matrix, cell, device, self.threads)
-        with self._claimed(run, wait_for_it=False):
+        with self._claimed(result.folder, wait_for_it=False):
             if self.is_finished(cell):
                 return
-            with self._process(run, commands) as process:
+            with self._process(result.folder, commands) as process:
                 if result.stage1:
                     self._stage1(process, result, commands)
                     return
-                if first is not None:
-                    with self._claimed(first.folder, wait_for_it=True):
-                        self._stage1(process, first, commands)
-                warm = warmup_folder(self.matrix, cell)
-                if warm is not None:
-                    with self._claimed(warm, wait_for_it=True):
-                        self._warm_up(process, warm, commands)
-                stage1 = first.folder if first else None
-                self._train(process, run, commands.training(stage1, warm))
+                # Not the lock of its run, which the training's own row must find free.
+                training = result.trained.with_name(f"{result.trained.name}.training")
+                with self._claimed(training, wait_for_it=True):
+                    self._training(process, commands)
                 self._work(process, commands.scoring())
                 result.write()
+
+    def _training(self, process: Steps, commands: Commands) -> None:
+        """A training, after the stage 1 and the warm-up that it needs; one that is finished, by
+        another row that shares it, is not begun again."""
+        cell = training_of(self.matrix, commands.cell)
+        commands, result = replace(commands, cell=cell), ResultFile.of_run(self.matrix, cell)
+        known = cell in self._trained or result.read() is not None
+        if known and (result.folder / MODEL).is_file():
+            return
+        first, warm = ResultFile.of_stage1(self.matrix, cell), warmup_folder(self.matrix, cell)
+        if first is not None:
+            with self._claimed(first.folder, wait_for_it=True):
+                self._stage1(process, first, commands)
+        if warm is not None:
+            with self._claimed(warm, wait_for_it=True):
+                self._warm_up(process, warm, commands)
+        line = commands.training(first.folder if first else None, warm)
+        self._train(process, commands.run, line)
+        self._trained.add(cell)
 
     def _stage1(self, process: Steps, result: ResultFile, commands: Commands) -> None:
         """Stage 1 and its scores; where only its folder is gone, the training alone."""

@@ -19,6 +19,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from CPS4Core.comparison.matrix import Cell, Matrix
+from CPS4Core.comparison.shared_training import MODEL, training_of
 from CPS4Core.comparison.shared_warmup import WARMED_UP, warmup_folder
 from CPS4Core.errors import CPS4Error
 from CPS4Core.files import read_json, write_text
@@ -51,27 +52,29 @@ class Result(BaseModel):
 
 @dataclass(frozen=True)
 class ResultFile:
-    """The file of a training, or of a stage 1 whose prompt maps are scored; `folder` is the run's.
+    """The file of a run, or of a stage 1 whose prompt maps are scored.
 
-    A stage 1 has one file for all rows that share it.
+    folder: the run's, with its segmentations and scores; `trained` that of its training, which
+    rows may share. A stage 1 has one file for all rows that share it.
     """
 
     matrix: Matrix
     cell: Cell
     folder: Path
+    trained: Path
     stage1: bool
 
     @classmethod
     def of_run(cls, matrix: Matrix, cell: Cell) -> ResultFile:
         """That of a run, which is a stage 1 where its row has nothing else."""
-        folder = matrix.folder(cell)
-        return cls(matrix, cell, folder, folder == matrix.stage1_folder(cell))
+        folder, trained = matrix.folder(cell), matrix.folder(training_of(matrix, cell))
+        return cls(matrix, cell, folder, trained, folder == matrix.stage1_folder(cell))
 
     @classmethod
     def of_stage1(cls, matrix: Matrix, cell: Cell) -> ResultFile | None:
         """That of the stage 1 which a run uses, None where it needs none."""
         folder = matrix.stage1_folder(cell)
-        return None if folder is None else cls(matrix, cell, folder, True)
+        return None if folder is None else cls(matrix, cell, folder, folder, True)
 
     @property
     def path(self) -> Path:
@@ -138,9 +141,9 @@ class ResultFile:
             "options": self._options(),
             "cases": self._measures(),
             "cost": self._seconds(),
-            "curve": _curve(self.folder / ("stage1" if self.stage1 else "stage2") / "metrics.csv"),
+            "curve": _curve(self.trained / ("stage1" if self.stage1 else "stage2") / "metrics.csv"),
         }
-        model = self.folder / (STAGE1_MODEL if self.stage1 else "model/model.json")
+        model = self.trained / (STAGE1_MODEL if self.stage1 else MODEL)
         if model.is_file():  # an outside peer has none
             info = read_model(model.parent)
             content["cost"] |= info.metrics.get("stage2", {}).get("cost", {})
@@ -174,8 +177,8 @@ class ResultFile:
     def _trained_on(self) -> dict[str, Any]:
         """The labelled cases that the run names itself: the study may have others by now."""
         for name in BEGUN:
-            if (self.folder / name).is_file():
-                return {"labelled cases": read_json(self.folder / name, name)["labelled"]}
+            if (self.trained / name).is_file():
+                return {"labelled cases": read_json(self.trained / name, name)["labelled"]}
         return {}
 
     def _measures(self) -> dict[str, dict[str, float | None]]:
@@ -190,7 +193,7 @@ class ResultFile:
         return {c: v["measures"] for c, v in cases.items() if wanted is None or c in wanted}
 
     def _seconds(self) -> dict[str, float]:
-        found = read_json(self.folder / COST) if (self.folder / COST).is_file() else {}
+        found = read_json(self.trained / COST) if (self.trained / COST).is_file() else {}
         first = None if self.stage1 else ResultFile.of_stage1(self.matrix, self.cell)
         before = first.read() if first else None
         if before is not None and "seconds" in before.cost:

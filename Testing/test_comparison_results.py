@@ -8,13 +8,18 @@ from pathlib import Path
 
 import pytest
 from test_comparison import arguments, write_split_study
+from tiny_study import TINY_OPTIONS
 
 from CPS4Core.cli.main import main
 from CPS4Core.comparison.execute import COMMANDS
-from CPS4Core.comparison.matrix import digest
+from CPS4Core.comparison.matrix import Matrix, choose_rows, digest
 from CPS4Core.comparison.page import CASES, MARKDOWN, REPORT
+from CPS4Core.comparison.results import ResultFile
 from CPS4Core.config import load_config
+from CPS4Core.errors import CPS4Error
+from CPS4Core.methods.rows import rows
 
+DECAY = '"stage2.ema_decay": 0.99'
 FEW = ("--methods", "labelled-only", "cps4", "--labelled", "1")
 
 
@@ -116,12 +121,27 @@ def test_what_a_result_file_says(study, done) -> None:
 def test_options_that_a_version_did_not_know_do_not_refuse_its_results(study, carried) -> None:
     file = carried / "results" / "cps4_1_0.json"
     content = json.loads(file.read_text())
-    del content["options"]["phantoms.worth"]
+    del content["options"]["stage2.ema_decay"]
     file.write_text(json.dumps(content))
     assert main([*arguments(study, carried, *FEW), "--tables"]) == 0
     del content["options"]
     file.write_text(json.dumps(content))
     assert main([*arguments(study, carried, *FEW), "--tables"]) == 0
+
+
+def test_options_of_what_a_run_has_not_do_not_refuse_its_result(study, carried) -> None:
+    """A preset may give phantoms and decoding other options: plain rows have neither."""
+    file = carried / "results" / "cps4_1_0.json"
+    content = json.loads(file.read_text())
+    content["options"] |= {"phantoms.worth": 9, "stage2.decoded_text_weight": 9}
+    file.write_text(json.dumps(content))
+    assert main([*arguments(study, carried, *FEW), "--tables"]) == 0
+    decoded = choose_rows(rows(), ["cps4-decoded"])
+    matrix = Matrix(study, carried, decoded, ("1",), (0,), settings=TINY_OPTIONS)
+    result = ResultFile.of_run(matrix, matrix.cells[0])
+    result.path.write_text(json.dumps(content | {"made by": result.made_by}))
+    with pytest.raises(CPS4Error, match="another .*stage2.decoded_text_weight"):
+        result.read()
 
 
 def test_what_phantoms_would_be_does_not_name_the_stages_of_rows_without() -> None:
@@ -148,7 +168,7 @@ def test_what_phantoms_would_be_does_not_name_the_stages_of_rows_without() -> No
         (lambda text: text.replace('["labelled0"]', '["labelled2"]'), "another labelled cases"),
         (lambda text: text.replace('"seed": 0', '"seed": 1'), "another seed"),
         # A preset that was changed under the same name.
-        (lambda text: text.replace('"phantoms.worth": 5', '"phantoms.worth": 7'), "phantoms.worth"),
+        (lambda text: text.replace(DECAY, DECAY + "5"), "stage2.ema_decay"),
     ],
 )
 @pytest.mark.parametrize("more", [[], ["--tables"]])

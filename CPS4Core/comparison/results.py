@@ -30,6 +30,8 @@ FOLDER, FORMAT = "results", 1
 SCORES, COST, STAGE1_MODEL = "scores/metrics.json", "cost.json", "stage1/model/model.json"
 BEGUN = ("run.json", "peer.json")
 """What a run's folder holds as soon as its training has begun."""
+OF_DECODING = ("decode_every", "decoded_text_weight", "level_confidence", "unsure_levels")
+"""Options of stage 2 that nothing depends on where pseudo-labels are not decoded."""
 CURVE = ("epoch", "loss/", "validation/mdice")
 ANEW = "the run is then done anew, or read once more where its folder is still there"
 
@@ -157,11 +159,16 @@ class ResultFile:
         write_text(self.path, "{\n" + ",\n".join(parts) + "\n}\n")
 
     def _options(self) -> dict[str, Any]:
-        """Every option of the run by name, for a preset may change under its name; a stage 1 has
-        those it depends on in the name of its folder."""
+        """Every option of the run by name, for a preset may change under its name, but for those of
+        what the run has not; a stage 1 has those it depends on in the name of its folder."""
         if self.stage1 or self.matrix.rows[self.cell.row].outside:
             return {}
-        parts = self.matrix.config(self.cell.row).model_dump(mode="json")
+        config = self.matrix.config(self.cell.row)
+        parts = config.model_dump(mode="json")
+        if not config.phantoms.count:
+            parts["phantoms"] = {"count": 0}
+        if config.stage2.pseudo_labels != "decoded":
+            parts["stage2"] = {k: v for k, v in parts["stage2"].items() if k not in OF_DECODING}
         return {
             f"{part}.{name}": value
             for part, options in parts.items()

@@ -50,6 +50,7 @@ set(CORE_SCRIPTS
   CPS4Core/comparison/pool.py
   CPS4Core/comparison/results.py
   CPS4Core/comparison/scores.py
+  CPS4Core/comparison/shared_training.py
   CPS4Core/comparison/shared_warmup.py
   CPS4Core/comparison/significance.py
   CPS4Core/comparison/steps.py

@@ -152,6 +152,7 @@ set(CORE_SCRIPTS
   CPS4Core/networks/decoder.py
   CPS4Core/networks/normalisation.py
   CPS4Core/networks/resunet.py
+  CPS4Core/options_in_use.py
   CPS4Core/peers/__init__.py
   CPS4Core/peers/nnunet.py
   CPS4Core/peers/outside_command.py

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from CPS4Core.comparison.matrix import Cell, Matrix
-from CPS4Core.comparison.shared_training import training_of
+from CPS4Core.comparison.shared_training import training_folder
 from CPS4Core.comparison.shared_warmup import warmup_settings
 from CPS4Core.study.folder import Case
 from CPS4Core.study.splits import Selection
@@ -67,7 +67,7 @@ class Commands:
         scored = self.matrix.scored_cases(self._selection)
         found = self.run / "found"
         if not self.matrix.rows[self.cell.row].outside:
-            model = self.matrix.folder(training_of(self.matrix, self.cell))
+            model = training_folder(self.matrix, self.cell)
             levels = self.matrix.config(self.cell.row).inference.levels
             yield [
                 *("segment", *_images(scored), "--model", str(model), "--output", str(found)),

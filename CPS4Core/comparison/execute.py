@@ -25,8 +25,15 @@ from filelock import FileLock, Timeout
 from CPS4Core.comparison.commands import Commands
 from CPS4Core.comparison.matrix import Cell, Matrix
 from CPS4Core.comparison.pool import Pool
-from CPS4Core.comparison.results import BEGUN, COST, STAGE1_MODEL, ResultFile, keep_finished
-from CPS4Core.comparison.shared_training import MODEL, training_of
+from CPS4Core.comparison.results import (
+    BEGUN,
+    COST,
+    MODEL,
+    STAGE1_MODEL,
+    ResultFile,
+    keep_finished,
+)
+from CPS4Core.comparison.shared_training import training_of
 from CPS4Core.comparison.shared_warmup import WARMED_UP, warmup_folder
 from CPS4Core.comparison.steps import Steps
 from CPS4Core.errors import CPS4Error
@@ -58,6 +65,7 @@ class Executor:
     busy: list[str] = field(default_factory=list)
     """Runs that another process works on."""
     _trained: set[Cell] = field(default_factory=set)
+    """Whose training ended here, be its own result written yet or not."""
     _processes: Pool = field(default_factory=Pool)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 

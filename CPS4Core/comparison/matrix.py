@@ -16,6 +16,7 @@ from CPS4Core.errors import CPS4Error
 from CPS4Core.files import make_folder, read_json, write_json
 from CPS4Core.methods.method import method_class
 from CPS4Core.methods.rows import Row
+from CPS4Core.options_in_use import options_in_use
 from CPS4Core.peers.nnunet import is_installed, require_installed
 from CPS4Core.pretrain.objective import objective_class
 from CPS4Core.study.folder import Case, Study
@@ -253,9 +254,7 @@ def _said(row: Row) -> dict[str, Any]:
 
 def digest(config: Config, parts: dict[str, Any]) -> str:
     """A short name for these parts of a configuration (pydantic's `include`)."""
-    settings = config.model_dump(mode="json", include=parts)
-    if not config.phantoms.count:  # then nothing depends on what they would be
-        settings["phantoms"] = {"count": 0}
+    settings = options_in_use(config.model_dump(mode="json", include=parts))
     return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:8]
 
 

@@ -19,19 +19,19 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from CPS4Core.comparison.matrix import Cell, Matrix
-from CPS4Core.comparison.shared_training import MODEL, training_of
+from CPS4Core.comparison.shared_training import training_folder
 from CPS4Core.comparison.shared_warmup import WARMED_UP, warmup_folder
 from CPS4Core.errors import CPS4Error
 from CPS4Core.files import read_json, write_text
 from CPS4Core.model_folder import read_model
+from CPS4Core.options_in_use import options_in_use
 from CPS4Core.report.metrics_table import read_metrics
 
 FOLDER, FORMAT = "results", 1
-SCORES, COST, STAGE1_MODEL = "scores/metrics.json", "cost.json", "stage1/model/model.json"
+SCORES, COST = "scores/metrics.json", "cost.json"
+MODEL, STAGE1_MODEL = "model/model.json", "stage1/model/model.json"
 BEGUN = ("run.json", "peer.json")
 """What a run's folder holds as soon as its training has begun."""
-OF_DECODING = ("decode_every", "decoded_text_weight", "level_confidence", "unsure_levels")
-"""Options of stage 2 that nothing depends on where pseudo-labels are not decoded."""
 CURVE = ("epoch", "loss/", "validation/mdice")
 ANEW = "the run is then done anew, or read once more where its folder is still there"
 
@@ -69,7 +69,7 @@ class ResultFile:
     @classmethod
     def of_run(cls, matrix: Matrix, cell: Cell) -> ResultFile:
         """That of a run, which is a stage 1 where its row has nothing else."""
-        folder, trained = matrix.folder(cell), matrix.folder(training_of(matrix, cell))
+        folder, trained = matrix.folder(cell), training_folder(matrix, cell)
         return cls(matrix, cell, folder, trained, folder == matrix.stage1_folder(cell))
 
     @classmethod
@@ -159,16 +159,12 @@ class ResultFile:
         write_text(self.path, "{\n" + ",\n".join(parts) + "\n}\n")
 
     def _options(self) -> dict[str, Any]:
-        """Every option of the run by name, for a preset may change under its name, but for those of
-        what the run has not; a stage 1 has those it depends on in the name of its folder."""
+        """Every option in use by name, for a preset may change under its name; a stage 1 has those
+        it depends on in the name of its folder."""
         if self.stage1 or self.matrix.rows[self.cell.row].outside:
             return {}
         config = self.matrix.config(self.cell.row)
-        parts = config.model_dump(mode="json")
-        if not config.phantoms.count:
-            parts["phantoms"] = {"count": 0}
-        if config.stage2.pseudo_labels != "decoded":
-            parts["stage2"] = {k: v for k, v in parts["stage2"].items() if k not in OF_DECODING}
+        parts = options_in_use(config.model_dump(mode="json"))
         return {
             f"{part}.{name}": value
             for part, options in parts.items()

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from CPS4Core.comparison.matrix import Cell, Matrix
+from pathlib import Path
 
-MODEL = "model/model.json"
-"""In a training's folder once it is finished."""
+from CPS4Core.comparison.matrix import Cell, Matrix
 
 
 def training_of(matrix: Matrix, cell: Cell) -> Cell:
     """The run whose training a run takes, often its own: the first row's with the same."""
     return Cell(_first_alike(matrix, cell.row), cell.labelled, cell.seed)
+
+
+def training_folder(matrix: Matrix, cell: Cell) -> Path:
+    """The folder of the training that a run takes."""
+    return matrix.folder(training_of(matrix, cell))
 
 
 def _first_alike(matrix: Matrix, name: str) -> str:

@@ -13,6 +13,7 @@ from typing import Any
 from CPS4Core.errors import CPS4Error
 from CPS4Core.files import atomic_path, read_json
 from CPS4Core.methods.method import Method, method_class, methods
+from CPS4Core.options_in_use import options_in_use
 from CPS4Core.training.checkpoint import load_checkpoint
 from CPS4Core.training.logs import METRICS
 from CPS4Core.training.loop import LAST, TrainingLoop
@@ -30,11 +31,9 @@ STAGE2 = (
 def warmup_part(described: dict[str, Any]) -> dict[str, Any]:
     """Of a run's description what its warm-up depends on: runs that agree in it may share one."""
     config = described["config"]
-    if not config["phantoms"]["count"]:  # then nothing depends on what they would be
-        config = config | {"phantoms": {"count": 0}}
     return {
         **{name: described.get(name) for name in SEEN},
-        **{name: config[name] for name in PARTS},
+        **options_in_use({name: config[name] for name in PARTS}),
         **{f"stage2.{name}": config["stage2"][name] for name in STAGE2},
     }
 

@@ -127,6 +127,17 @@ def test_partial_views(spine: Sample, part: str) -> None:
     assert warned(result, "anchor") == (part == "upper")
 
 
+def test_a_piece_at_the_border_is_one_structure(spine: Sample) -> None:
+    """12 mm of T11's body are in view, and to the network their upper part looks like T10."""
+    top, upper = (round(mm / spine.spacing[1]) for mm in (12, 8))
+    view = spine.cropped(slice(int(spine.rows_of("T11/T12")[0]) - top, None))
+    maps, names = view.maps.copy(), [spine.index("T10"), spine.index("T11")]
+    maps[:, names, :upper] = maps[:, names[::-1], :upper]
+    result = decode_levels(maps, spine.spacing, SCHEMA)
+    assert [s.name for s in result.structures][-2:] == ["T11/T12", "T11"]
+    assert view.right(result.labels) > 0.97
+
+
 def without_names(maps: np.ndarray) -> np.ndarray:
     """The same tissues with every level equally likely."""
     maps = maps.copy()

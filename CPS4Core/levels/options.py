@@ -14,7 +14,8 @@ class DecodingOptions:
     tissue_power: exponent of the share of tissue in the column; below 1 half-seen counts more.
     tissue_full: least share of tissue that counts as all; above it the column's upper range does.
     shape_weight: weight of the shape evidence per mm of column.
-    vertebra_weight, disc_weight: weight of the level evidence of one whole structure.
+    vertebra_weight, disc_weight: weight of the level evidence of one whole structure; one that the
+        image's border cuts counts by the share of its height that is there.
     level_floor: share of the level evidence taken as unknown (0..1).
     extra_weight: weight of the extra evidence maps beside the network's own.
     vertebra_spread, disc_spread: spread of the logarithm of heights.

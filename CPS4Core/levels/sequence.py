@@ -129,7 +129,7 @@ class _Looks:
         self.scores = np.stack([tissue[tissue_of(link)] for link in chain])
         for k, link in enumerate(chain):
             if link.index and not link.is_sacrum:
-                weight = options.disc_weight if link.is_disc else options.vertebra_weight
+                weight = self._level_weight(link)
                 mass = sums[tissue_of(link)]
                 self.scores[k] += weight * self._level_scores(evidence.levels, k, mass, first, last)
                 if evidence.extra is not None:
@@ -140,6 +140,14 @@ class _Looks:
                     )
             if link.index == 0 and k and all(c.index == 0 for c in chain[k:]):
                 self.scores[k] -= options.unnamed_penalty
+
+    def _level_weight(self, link: Link) -> np.ndarray:
+        """Weight [bins, reach] of a link's level evidence: the border shows a part of a structure,
+        which says as much less. Else a sliver would get a name of its own beside the rest."""
+        options = self.options
+        whole = options.disc_weight if link.is_disc else options.vertebra_weight
+        share = np.minimum(1, self.length * options.bin_mm / link.height)
+        return np.where(self.cut, whole * share, whole)
 
     def _sums(self, kind: int, first: np.ndarray, last: np.ndarray) -> np.ndarray:
         total = np.concatenate([[0], np.cumsum(self.evidence.tissue[kind])])

@@ -97,7 +97,9 @@ def run_stage2(
             folder / "decoded.safetensors",
             progress,
         )
-    phantom_slices = PhantomSlices(phantoms, config.phantoms, labelled, schema)
+    phantom_slices = PhantomSlices(
+        phantoms, config.phantoms, labelled, schema, options.phantom_worth
+    )
     batches = SliceBatches(
         labelled,
         unlabelled if cls.needs_unlabelled else [],

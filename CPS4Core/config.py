@@ -186,9 +186,6 @@ class Stage2Config(_Options):
     """A structure whose decoded level is less sure than this does not teach its level."""
     unsure_levels: Literal["shape", "ignore"]
     """Such a structure teaches its shape alone (vertebra, disc, background), or nothing."""
-    phantom_worth: Annotated[float, Field(ge=0)] | None = None
-    """What phantoms are worth (phantoms.worth) once the unlabelled slices teach; 0: they take no
-    further part; null: as before."""
     options: dict[str, Any] = {}
     """The method's own options by name; the method checks them (CPS4Core/methods)."""
 

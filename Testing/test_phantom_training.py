@@ -130,24 +130,6 @@ def test_phantoms_never_take_a_whole_batch_by_their_worth():
     assert slices.count(6) == 5
 
 
-@pytest.mark.parametrize(("late_worth", "expected"), [(None, 3), (0.5, 1), (0, 0)])
-def test_phantoms_may_count_for_less_once_the_unlabelled_slices_teach(late_worth, expected):
-    real, made = made_cases(2, [2, 3]), made_cases(3, [1, 2])
-    phantoms = PhantomSlices(made, PhantomsConfig(share=None, worth=5), real, ORDERED, late_worth)
-    augmentation = tiny_config("augmentation.shift=0", "augmentation.rotation=0").augmentation
-    epochs = SliceBatches(
-        *(real, real, (4, 2), 3, augmentation, 0, torch.device("cpu")),
-        phantoms=phantoms,
-        unlabelled_from=1,
-    )
-    for epoch, slices in ((0, 3), (1, expected)):
-        for batch in epochs.epoch(epoch):
-            shown = batch.hidden[:, 3].flatten(1).any(dim=1)
-            assert int(shown.sum()) == slices
-            # What no label of the real cases shows may hide in them all the same.
-            assert batch.hidden[: 4 - slices, 1].flatten(1).any(dim=1).all()
-
-
 def test_plain_background_on_request():
     assert all(batch.hidden is None for batch in batches(0.5, "background").epoch(0))
 

@@ -73,8 +73,7 @@ class SlicePool:
 class PhantomSlices:
     """Phantoms as additional labelled slices, and what the background of either source may hide.
 
-    `real` are the labelled cases that they are mixed with. `late_worth` is what they are worth once
-    the unlabelled slices teach, if not the same as before. Without phantoms nothing changes.
+    `real` are the labelled cases that they are mixed with. Without phantoms nothing changes.
     """
 
     def __init__(
@@ -83,27 +82,22 @@ class PhantomSlices:
         options: PhantomsConfig,
         real: Sequence[CachedCase],
         schema: LabelSchema,
-        late_worth: float | None = None,
     ):
         self.schema = schema
         self.pool = SlicePool(phantoms)
         self.pool.slices = list(_mostly_with_spine(phantoms))
-        self.real, self.share = len(real), options.share
-        self.worth = options.worth if self.share is None else None
-        self.late_worth = self.worth if late_worth is None else late_worth
+        share = options.share
+        self.by_worth = share is None
+        if share is None:
+            share = options.worth / (options.worth + len(real))
+        self.share = share if self.pool.slices else 0.0
         self.hidden = hidden_classes(real, phantoms, schema.class_count)
-        used = bool(self.pool.slices) and self.share != 0
-        self.marginal = used and options.partial_labels == "marginal"
+        self.marginal = self.share > 0 and options.partial_labels == "marginal"
 
-    def count(self, batch: int, late: bool = False) -> int:
-        """How many of a labelled batch are phantoms; `late`: once the unlabelled slices teach."""
-        worth = self.late_worth if late else self.worth
-        if not self.pool.slices or worth == 0:
-            return 0
-        if worth is None:
-            return round((self.share or 0.0) * batch)
-        made = round(worth / (worth + self.real) * batch)
-        return min(max(made, 1), batch - 1)
+    def count(self, batch: int) -> int:
+        """How many of a labelled batch are phantoms."""
+        made = round(self.share * batch)
+        return min(max(made, 1), batch - 1) if self.by_worth and self.share else made
 
     def may_hide(self, labels: Tensor, made: int) -> Tensor | None:
         """`Batch.hidden` for these labels [L, h, w], of which the last `made` are phantoms'."""
@@ -162,9 +156,8 @@ class SliceBatches:
         seed = epoch_seed(self.seed, epoch)
         generator, other = (torch.Generator().manual_seed(seed + i) for i in (0, 2))
         a, b = self.sizes
-        late = epoch >= self.unlabelled_from
-        b = b if late else 0
-        p = self.phantoms.count(a, late) if self.phantoms else 0
+        b = b if epoch >= self.unlabelled_from else 0
+        p = self.phantoms.count(a) if self.phantoms else 0
         labelled_count, unlabelled_count = (n * self.iterations for n in (a - p, b))
         labelled = self.labelled.draw(labelled_count, generator)
         made = self.phantoms.pool.draw(p * self.iterations, generator) if self.phantoms else []
@@ -190,7 +183,7 @@ class SliceBatches:
         labels = torch.cat([pool.labels(drawn) for pool, drawn in sources]).to(self.device)
         change = augment.draw(len(images), (images.shape[2], images.shape[3]))
         batch = Batch(apply_to_images(images, change), apply_to_labels(labels, change), images[:0])
-        if self.phantoms:
+        if self.phantoms and made:
             batch.hidden = self.phantoms.may_hide(batch.labels, len(made))
         return batch
 

@@ -97,9 +97,7 @@ def run_stage2(
             folder / "decoded.safetensors",
             progress,
         )
-    phantom_slices = PhantomSlices(
-        phantoms, config.phantoms, labelled, schema, options.phantom_worth
-    )
+    phantom_slices = PhantomSlices(phantoms, config.phantoms, labelled, schema)
     batches = SliceBatches(
         labelled,
         unlabelled if cls.needs_unlabelled else [],

@@ -219,6 +219,14 @@ def test_rows_share_a_warm_up_and_train_as_if_alone(study, tmp_path) -> None:
     lines = (output / "commands.txt").read_text().splitlines()
     assert sum("--stage warmup" in line for line in lines) == 1
     assert sum("--warmed-up" in line for line in lines) == 2
+    # A finished training whose scores were lost needs its warm-up no more.
+    shutil.rmtree(next((output / "runs").glob("warmup-*")))
+    shutil.rmtree(output / "runs" / "mean-teacher_1_0" / "scores")
+    (output / "results" / "mean-teacher_1_0.json").unlink()
+    assert main(arguments(study, output, *few, *longer)) == 0
+    again = (output / "commands.txt").read_text().splitlines()[len(lines) :]
+    assert any("evaluate" in line for line in again)
+    assert not any("--stage warmup" in line for line in again)
     whole = next(line for line in lines if "runs/mean-teacher_1_0" in line and " train " in line)
     command = shlex.split(whole)[1:]
     at = command.index("--warmed-up")

@@ -143,6 +143,9 @@ class Executor:
         if known and (result.folder / MODEL).is_file():
             return
         first, warm = ResultFile.of_stage1(self.matrix, cell), warmup_folder(self.matrix, cell)
+        if (result.folder / MODEL).is_file():  # what it went on from may be gone
+            warm = None
+            first = None if first is None or first.read() is not None else first
         if first is not None:
             with self._claimed(first.folder, wait_for_it=True):
                 self._stage1(process, first, commands)

@@ -140,10 +140,11 @@ class Executor:
         cell = training_of(self.matrix, commands.cell)
         commands, result = replace(commands, cell=cell), ResultFile.of_run(self.matrix, cell)
         known = cell in self._trained or result.read() is not None
-        if known and (result.folder / MODEL).is_file():
+        finished = (result.folder / MODEL).is_file()
+        if known and finished:
             return
         first, warm = ResultFile.of_stage1(self.matrix, cell), warmup_folder(self.matrix, cell)
-        if (result.folder / MODEL).is_file():  # what it went on from may be gone
+        if finished:  # what it went on from may be gone
             warm = None
             first = None if first is None or first.read() is not None else first
         if first is not None:

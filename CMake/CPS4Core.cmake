@@ -109,6 +109,7 @@ set(CORE_SCRIPTS
   CPS4Core/levels/profile.py
   CPS4Core/levels/sequence.py
   CPS4Core/methods/__init__.py
+  CPS4Core/methods/agreed_tissue.py
   CPS4Core/methods/amvlm_text_mask.py
   CPS4Core/methods/bcp.py
   CPS4Core/methods/class_contrast.py

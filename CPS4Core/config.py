@@ -186,6 +186,9 @@ class Stage2Config(_Options):
     """A structure whose decoded level is less sure than this does not teach its level."""
     unsure_levels: Literal["shape", "ignore"]
     """Such a structure teaches its shape alone (vertebra, disc, background), or nothing."""
+    decoded_outlines: Literal["order", "agreed"] = "order"
+    """A decoded structure teaches as far as the found order favours it, or as far as the teacher
+    sees its kind of tissue, too."""
     options: dict[str, Any] = {}
     """The method's own options by name; the method checks them (CPS4Core/methods)."""
 

@@ -5,7 +5,13 @@ from __future__ import annotations
 
 from typing import Any
 
-OF_DECODING = ("decode_every", "decoded_text_weight", "level_confidence", "unsure_levels")
+OF_DECODING = (
+    "decode_every",
+    "decoded_text_weight",
+    "level_confidence",
+    "unsure_levels",
+    "decoded_outlines",
+)
 """Options of stage 2 about decoded pseudo-labels."""
 
 

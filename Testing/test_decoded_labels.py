@@ -8,10 +8,12 @@ import numpy as np
 import pytest
 import torch
 from level_samples import Sample, sample, soft
+from method_samples import make_batch, make_halfway
 from tiny_study import tiny_config, write_tiny_study
 
 from CPS4Core.device import choose_precision
 from CPS4Core.errors import Cancelled
+from CPS4Core.methods.agreed_tissue import agreed_tissue
 from CPS4Core.methods.decoded_loss import decoded_loss
 from CPS4Core.methods.method import methods
 from CPS4Core.model_folder import load_weights
@@ -62,6 +64,34 @@ def test_background_that_may_hide_the_sacrum_does_not_teach_it_away():
 )
 def test_what_is_ignored_teaches_nothing(label, sure, rule):
     assert not push_of(label, sure, rule).any()
+
+
+def test_a_structure_teaches_where_the_teacher_sees_its_tissue_and_background_everywhere():
+    labels = torch.tensor([[[L5, L5, L5, DISC, 0, IGNORE_INDEX]]])
+    seen = torch.tensor([[[L5, L4, 0, L5, L5, L5]]])
+    logits = 9.0 * torch.nn.functional.one_hot(seen, SCHEMA.class_count).movedim(-1, 1)
+    found = agreed_tissue(labels, logits, SCHEMA)[0, 0].tolist()
+    assert found == [L5, L5, IGNORE_INDEX, IGNORE_INDEX, 0, IGNORE_INDEX]
+    # Half of the levels are as likely as the background: together they are the likelier tissue.
+    vertebrae = SCHEMA.indices_of_kind("vertebra")
+    doubtful = torch.full((1, SCHEMA.class_count, 1, 1), -9.0)
+    doubtful[:, [0, *vertebrae[:4]]] = 1.0
+    assert agreed_tissue(torch.tensor([[[L5]]]), doubtful, SCHEMA).item() == L5
+
+
+@pytest.mark.parametrize("method", [name for name, m in methods().items() if m.uses_decoded])
+def test_outlines_that_the_teacher_does_not_see_teach_only_by_the_found_order(method):
+    def taught(outlines: str) -> float:
+        made = make_halfway(method, SCHEMA, decoded_outlines=outlines)
+        with torch.no_grad():
+            made.teacher.head.bias[0] += 1000  # it sees background everywhere
+        batch = make_batch(SCHEMA)
+        batch.decoded = torch.full_like(batch.labels, L5)[: len(batch.unlabelled)]
+        batch.level_sure = torch.ones_like(batch.decoded, dtype=torch.bool)
+        losses = made.all_losses(batch)
+        return losses["enhanced" if method == "cps4" else "decoded"].item()
+
+    assert taught("order") > 0 and taught("agreed") == 0
 
 
 def decoded_of(folder, spoiled: Sample, maps: np.ndarray | None = None, **options):

@@ -39,6 +39,7 @@ class CPS4(MeanTeacher):
 
     def all_losses(self, batch: Batch) -> dict[str, Tensor]:
         assert batch.text is not None and batch.text_soft is not None
+        batch = self.with_agreed_outlines(batch)
         seen, enhanced = self.seen_by_student(batch, self.enhanced(batch))
         labelled, unlabelled = self.student(seen)
         losses = {"supervised": self.supervised(labelled, batch)}

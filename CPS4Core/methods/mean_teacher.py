@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from torch import Tensor
 
+from CPS4Core.methods.agreed_tissue import agreed_tissue
 from CPS4Core.methods.decoded_loss import decoded_loss
 from CPS4Core.methods.method import Batch, Cost, cross_entropy, register
 from CPS4Core.methods.teacher import TeacherMethod
@@ -23,6 +26,7 @@ class MeanTeacher(TeacherMethod):
     cost = Cost(forwards=2)
 
     def all_losses(self, batch: Batch) -> dict[str, Tensor]:
+        batch = self.with_agreed_outlines(batch)
         labelled, unlabelled = self.student(batch)
         if batch.decoded is not None:
             return {
@@ -35,6 +39,13 @@ class MeanTeacher(TeacherMethod):
             "supervised": self.supervised(labelled, batch),
             "pseudo": cross_entropy(unlabelled, pseudo),
         }
+
+    def with_agreed_outlines(self, batch: Batch) -> Batch:
+        """The batch with its decoded pseudo-labels as far as they are to teach."""
+        if batch.decoded is None or self.options.decoded_outlines == "order":
+            return batch
+        teacher = self.teacher_logits(batch.unlabelled)
+        return replace(batch, decoded=agreed_tissue(batch.decoded, teacher, self.schema))
 
     def decoded_loss(self, unlabelled: Tensor, batch: Batch) -> Tensor:
         """What the decoded pseudo-labels of the batch teach (`methods/decoded_loss.py`)."""

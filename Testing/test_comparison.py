@@ -22,7 +22,12 @@ from CPS4Core.comparison.page import CASES, MARKDOWN, REPORT
 from CPS4Core.comparison.results import Result
 from CPS4Core.comparison.scores import RunScores
 from CPS4Core.comparison.significance import holm, paired_tests, smallest_p
-from CPS4Core.comparison.tables import main_table, numbering_table, significance_table
+from CPS4Core.comparison.tables import (
+    cost_table,
+    main_table,
+    numbering_table,
+    significance_table,
+)
 from CPS4Core.errors import CPS4Error
 from CPS4Core.methods.rows import rows
 from CPS4Core.model_folder import load_weights
@@ -325,6 +330,15 @@ def test_a_table_says_which_epoch_was_scored(study, tmp_path) -> None:
     ]
     # The first of equals, as the training keeps it; nothing validated: the last.
     assert numbering_table(matrix, runs, "1").rows[0][-1] == "2, -"
+
+
+def test_a_run_that_was_paused_does_not_make_its_method_dear(study, tmp_path) -> None:
+    matrix = Matrix(study, tmp_path, choose_rows(rows(), ["ucmt"]), ("1",), (0, 1, 2))
+    runs = [
+        RunScores(Cell("ucmt", "1", seed), Result(cases={}, cost={"seconds": spent}, curve={}))
+        for seed, spent in enumerate((30.0, 32.0, 4000.0))
+    ]
+    assert "32" in cost_table(matrix, runs).rows[0]
 
 
 def replace_cases(run: RunScores, count: int) -> RunScores:

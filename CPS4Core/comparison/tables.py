@@ -7,7 +7,7 @@ import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from statistics import mean
+from statistics import median
 
 from CPS4Core.comparison.matrix import Matrix
 from CPS4Core.comparison.scores import RunScores, by_case, select, spread
@@ -104,7 +104,7 @@ def significance_table(
 
 
 def cost_table(matrix: Matrix, runs: list[RunScores]) -> ResultTable:
-    """What a row costs; seconds as means over its finished runs."""
+    """What a row costs; seconds as medians over its finished runs: some may have been paused."""
     columns = {
         "trained_parameters": "parameters trained",
         "inference_parameters": "parameters in use",
@@ -119,7 +119,7 @@ def cost_table(matrix: Matrix, runs: list[RunScores]) -> ResultTable:
         "stage1_seconds": "seconds, stage 1",
     }
     table = ResultTable(
-        "Cost of a training (stage 2; stage 1 and a shared warm-up apart)",
+        "Cost of a training (stage 2; stage 1 and a shared warm-up apart; seconds: the median)",
         ["method", *columns.values(), *times.values()],
     )
     for row in matrix.rows:
@@ -127,7 +127,7 @@ def cost_table(matrix: Matrix, runs: list[RunScores]) -> ResultTable:
         if mine:
             counts = [_count(mine[0].get(name)) for name in columns]
             spent = ([cost[name] for cost in mine if name in cost] for name in times)
-            table.rows.append([row, *counts, *(f"{mean(s):.0f}" if s else "" for s in spent)])
+            table.rows.append([row, *counts, *(f"{median(s):.0f}" if s else "" for s in spent)])
     return table
 
 

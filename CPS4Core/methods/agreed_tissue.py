@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
 
-from CPS4Core.methods.tissue import tissue_groups, tissue_probabilities
+from CPS4Core.methods.tissue import tissue_groups, tissue_of_class, tissue_probabilities
 from CPS4Core.schema import IGNORE_INDEX, LabelSchema
 
 
@@ -20,9 +19,6 @@ def agreed_tissue(labels: Tensor, teacher: Tensor, schema: LabelSchema) -> Tenso
     """
     groups = tissue_groups(schema)
     seen = tissue_probabilities(teacher.float().softmax(dim=1), groups).argmax(dim=1)
-    kind = torch.zeros(schema.class_count, dtype=torch.long, device=labels.device)
-    for position, members in enumerate(groups):
-        kind[members] = position
     structure = (labels > 0) & (labels != IGNORE_INDEX)
-    other = kind[labels.masked_fill(~structure, 0)] != seen
+    other = tissue_of_class(groups, teacher)[labels.masked_fill(~structure, 0)] != seen
     return labels.masked_fill(structure & other, IGNORE_INDEX)

@@ -14,6 +14,14 @@ def tissue_groups(schema: LabelSchema) -> list[list[int]]:
     return [[0], *(members for members in kinds if members)]
 
 
+def tissue_of_class(groups: list[list[int]], like: Tensor) -> Tensor:
+    """Position [K] of each class's group, where `like` [B, K, ...] is."""
+    found = torch.zeros(like.shape[1], dtype=torch.long, device=like.device)
+    for position, members in enumerate(groups):
+        found[members] = position
+    return found
+
+
 def tissue_probabilities(probabilities: Tensor, groups: list[list[int]]) -> Tensor:
     """Class probabilities [B, K, ...] summed within each group: [B, G, ...]."""
     return torch.stack([probabilities[:, members].sum(dim=1) for members in groups], dim=1)
@@ -25,10 +33,7 @@ def tissue_log_likelihood(logits: Tensor, labels: Tensor, groups: list[list[int]
     `log sum_{c in kind(y)} softmax(f(x))_c`, from logits [B, K, h, w] and class indices [B, h, w].
     """
     log_p = logits.float().log_softmax(dim=1)
-    group_of = torch.zeros(logits.shape[1], dtype=torch.long, device=logits.device)
-    for position, members in enumerate(groups):
-        group_of[members] = position
     merged = torch.stack([log_p[:, members].logsumexp(dim=1) for members in groups], dim=1)
     known = labels != IGNORE_INDEX
-    wanted = group_of[labels.masked_fill(~known, 0)]
+    wanted = tissue_of_class(groups, logits)[labels.masked_fill(~known, 0)]
     return merged.gather(1, wanted[:, None])[:, 0] * known

@@ -23,7 +23,8 @@ class CPS4(MeanTeacher):
 
     `L_sup = CE(f_s(x_l), y)`; `L_text = CE(f_s(x_u), y_text)`; `L_enh = CE(f_s(x_u), y_enh)` with
     y_enh from the teacher's pseudo-label and the prompt maps (`enhanced_label`). With
-    `pseudo_labels: decoded` both were decoded into one order of levels, which is y_enh then.
+    `pseudo_labels: decoded` both were decoded into one order of levels, which is y_enh then (with
+    `decoded_outlines: agreed` where the teacher sees the same tissue).
     The options are ours; without them the student sees x_u as the teacher does.
     """
 

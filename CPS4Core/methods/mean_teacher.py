@@ -17,7 +17,8 @@ from CPS4Core.schema import IGNORE_INDEX
 class MeanTeacher(TeacherMethod):
     """`L = CE(f_s(x_l), y) + CE(f_s(x_u), argmax f_t(x_u))`, no ramp. With a `pseudo_threshold`
     (the paper has none) pixels where the teacher is less sure do not count. With `pseudo_labels:
-    decoded` the teacher's labels of whole volumes, levels decoded, stand in place of the argmax.
+    decoded` the teacher's labels of whole volumes, levels decoded, stand in place of the argmax
+    (with `decoded_outlines: agreed` only where f_t(x_u) sees the same tissue as a structure's).
 
     The teacher follows by formula (4). Inference uses the student.
     """
